@@ -1,0 +1,25 @@
+"""Whole folders: inputs, one worker process per device, and a run that survives its slides."""
+
+from __future__ import annotations
+
+from pathology.batch.inputs import Inputs, Shard, collect_inputs
+from pathology.batch.observer import Observer, SilentObserver
+from pathology.batch.planning import PlannedSlide, Speed, plan_slides, speed
+from pathology.batch.readers import BundleFactory, ReaderFactory, make_factory
+from pathology.batch.run import score_folder
+
+__all__ = [
+    "BundleFactory",
+    "Inputs",
+    "Observer",
+    "PlannedSlide",
+    "ReaderFactory",
+    "Shard",
+    "SilentObserver",
+    "Speed",
+    "collect_inputs",
+    "make_factory",
+    "plan_slides",
+    "score_folder",
+    "speed",
+]

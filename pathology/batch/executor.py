@@ -1,0 +1,290 @@
+"""Run slides on one worker process per device, and survive whatever happens to a worker."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+
+from pathology.batch.messages import Advanced, Broke, Finished, FromWorker, Job, Ready, Refused
+from pathology.batch.observer import Observer
+from pathology.batch.readers import ReaderFactory
+from pathology.batch.results import failed_result
+from pathology.batch.worker import worker_main
+from pathology.config import Config
+from pathology.errors import PathologyError, ReasonCode
+from pathology.runs import SlideResult
+
+__all__ = ["LocalExecutor"]
+
+#: A worker that ends before it is ready is tried this often before its device is given up.
+_START_ATTEMPTS = 2
+#: A worker that was told to stop gets this long before it is killed.
+_STOP_SECONDS = 5.0
+
+
+@dataclass(kw_only=True)
+class _Worker:
+    """One process as the parent sees it."""
+
+    index: int
+    process: SpawnProcess
+    connection: Connection
+    started: bool = False
+    ready: bool = False
+    job: Job | None = None
+    failed_starts: int = 0
+
+
+@dataclass(kw_only=True)
+class LocalExecutor:
+    """Score slides in worker processes on this machine.
+
+    Parameters
+    ----------
+    factory
+        What loads the model in a worker.
+    config
+        The whole configuration.
+    device
+        What the user asked for, such as ``auto`` or ``cuda:0,cuda:1``.
+    observer
+        Who is told about progress.
+    """
+
+    factory: ReaderFactory
+    config: Config
+    device: str
+    observer: Observer
+    _workers: list[_Worker] = field(default_factory=list, init=False)
+    _queue: deque[Job] = field(default_factory=deque, init=False)
+    _on_result: Callable[[SlideResult], None] = field(default=lambda _: None, init=False)
+    devices: tuple[str, ...] = field(default=(), init=False)
+
+    def start(self) -> None:
+        """Start the first worker and wait until its model is loaded; ``devices`` is known then.
+
+        Raises
+        ------
+        PathologyError
+            If the model or the device cannot be used, or the worker ends before it is ready.
+        """
+        worker = self._launch(0)
+        while not worker.ready:
+            multiprocessing.connection.wait([worker.connection, worker.process.sentinel])
+            message = _receive(worker)
+            match message:
+                case Ready():
+                    worker.started = worker.ready = True
+                    self.devices = message.devices
+                case Refused():
+                    raise message.error()
+                case Broke():
+                    self.observer.defect("", message.kind, message.traceback)
+                    raise PathologyError(f"the worker could not start ({message.kind})")
+                case None if not worker.process.is_alive():
+                    raise PathologyError(
+                        f"the worker process ended before it was ready ({_exit_text(worker)})",
+                        fix="Check free memory and the output of `her2 doctor`.",
+                    )
+                case _:
+                    pass
+
+    def run(self, jobs: Sequence[Job], on_result: Callable[[SlideResult], None]) -> None:
+        """Score all jobs, each exactly once; starts the workers that are not yet there.
+
+        Parameters
+        ----------
+        jobs
+            The slides, in the order in which they are begun.
+        on_result
+            Called with every result as soon as it is there, in the order of completion.
+
+        Raises
+        ------
+        PathologyError
+            If no worker can be started at all; see :meth:`start`.
+        """
+        if not self._workers:
+            self.start()
+        self._queue.extend(jobs)
+        self._on_result = on_result
+        for index in range(1, min(len(self.devices), len(jobs))):
+            self._launch(index)
+        while self._queue or any(worker.job for worker in self._workers):
+            self._assign()
+            if not self._workers:
+                self._fail_rest()
+                break
+            self._wait()
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End all workers: at once with ``kill``, else after what they are doing."""
+        for worker in self._workers:
+            if kill:
+                worker.process.kill()
+            else:
+                _send(worker, None)
+        for worker in self._workers:
+            worker.process.join(_STOP_SECONDS)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.connection.close()
+        self._workers.clear()
+
+    def _launch(self, index: int, *, failed_starts: int = 0) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=worker_main,
+            args=(theirs, self.factory, self.config, self.device, index),
+            name=f"her2-worker-{index}",
+            daemon=True,
+        )
+        with _sigint_held():
+            process.start()
+        theirs.close()  # else the end of the worker would not close the pipe
+        worker = _Worker(index=index, process=process, connection=ours, failed_starts=failed_starts)
+        self._workers.append(worker)
+        return worker
+
+    def _assign(self) -> None:
+        for worker in self._workers:
+            idle = worker.ready and worker.job is None and worker.process.is_alive()
+            if idle and self._queue:
+                job = self._queue.popleft()
+                worker.job = job
+                self.observer.slide_started(job.slide_id, job.request.name)
+                _send(worker, job)
+
+    def _wait(self) -> None:
+        by_handle: dict[object, _Worker] = {}
+        for worker in self._workers:
+            by_handle[worker.connection] = worker
+            by_handle[worker.process.sentinel] = worker
+        ready = multiprocessing.connection.wait(list(by_handle))  # type: ignore[arg-type]
+        for worker in {id(by_handle[item]): by_handle[item] for item in ready}.values():
+            message = _receive(worker)
+            if message is not None:
+                self._handle(worker, message)
+            elif not worker.process.is_alive():
+                self._replace(worker)
+
+    def _handle(self, worker: _Worker, message: FromWorker) -> None:
+        match message:
+            case Ready():
+                worker.started = worker.ready = True
+            case Advanced():
+                if worker.job is not None:
+                    self.observer.slide_progress(worker.job.slide_id, message.progress)
+            case Finished():
+                worker.job = None
+                self._on_result(message.result)
+            case Broke():
+                self._broke(worker, message)
+            case Refused():
+                self.observer.note(f"worker {worker.index}: {message.error()}")
+
+    def _broke(self, worker: _Worker, message: Broke) -> None:
+        job, worker.job, worker.ready = worker.job, None, False  # it is about to end
+        self.observer.defect(job.slide_id if job else "", message.kind, message.traceback)
+        if job is None:
+            return
+        self._on_result(
+            failed_result(
+                job,
+                self.factory,
+                ReasonCode.INTERNAL_ERROR,
+                f"{job.request.name}: internal error ({message.kind})",
+                fix="Please report it with log.jsonl, which holds the traceback.",
+            )
+        )
+
+    def _replace(self, worker: _Worker) -> None:
+        """Fail the slide that a dead worker was at, and start another one in its place."""
+        worker.process.join()
+        worker.connection.close()
+        self._workers.remove(worker)
+        why = _exit_text(worker)
+        job, failed_starts = worker.job, 0 if worker.started else worker.failed_starts + 1
+        if job is not None:
+            self.observer.note(f"worker {worker.index} ended at {job.request.name}: {why}")
+            self._on_result(
+                failed_result(
+                    job,
+                    self.factory,
+                    ReasonCode.WORKER_CRASHED,
+                    f"{job.request.name}: the process that worked on it ended ({why})",
+                    fix="Often too little memory; run the same command again to retry.",
+                )
+            )
+        if failed_starts >= _START_ATTEMPTS:
+            self.observer.note(f"worker {worker.index} does not start ({why}); going on without")
+        elif self._queue:
+            self._launch(worker.index, failed_starts=failed_starts)
+
+    def _fail_rest(self) -> None:
+        while self._queue:
+            job = self._queue.popleft()
+            self._on_result(
+                failed_result(
+                    job,
+                    self.factory,
+                    ReasonCode.WORKER_CRASHED,
+                    f"{job.request.name}: no worker process could be started again",
+                    fix="Check free memory, then run the same command again.",
+                )
+            )
+
+
+def _receive(worker: _Worker) -> FromWorker | None:
+    """Return the next message, or None if there is none or the worker has gone."""
+    try:
+        if worker.connection.poll():
+            message: FromWorker = worker.connection.recv()
+            return message
+    except (EOFError, OSError):
+        # The pipe closes a moment before the process ends; wait for the end, which says why.
+        worker.process.join(_STOP_SECONDS)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+    return None
+
+
+def _send(worker: _Worker, job: Job | None) -> None:
+    try:
+        worker.connection.send(job)
+    except OSError:
+        return  # it has just died; its sentinel tells, and the job fails with it
+
+
+def _exit_text(worker: _Worker) -> str:
+    code = worker.process.exitcode
+    if code is not None and code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exit status {code}"
+
+
+@contextmanager
+def _sigint_held() -> Iterator[None]:
+    """Hold Ctrl-C back while a process is started.
+
+    The child inherits the blocked signal, so that Ctrl-C never reaches it, not even before it can
+    say so itself; the parent gets what was held back afterwards.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

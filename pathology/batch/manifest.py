@@ -1,0 +1,184 @@
+"""The CSV manifest: one row per slide, checked as a whole before any work begins."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pathology.errors import UsageError
+from pathology.pipeline import SlideRequest
+from pathology.runs import path_text
+
+__all__ = ["MANIFEST_COLUMNS", "read_manifest"]
+
+#: Columns that a manifest may have; only ``path`` must be there.
+MANIFEST_COLUMNS: tuple[str, ...] = (
+    "path",
+    "mpp",
+    "regions",
+    "case_id",
+    "block_id",
+    "specimen_type",
+    "site",
+    "assay",
+    "stain_run",
+    "role",
+    "expected_score",
+)
+_ROLES = ("test", "control")
+_SCORES = ("0", "1+", "2+", "3+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """One line of a manifest with what is needed to name it in an error."""
+
+    manifest: Path
+    line: int
+    cells: dict[str, str]
+
+    def text(self, column: str) -> str:
+        return self.cells.get(column, "").strip()
+
+    def wrong(self, column: str, problem: str, fix: str) -> UsageError:
+        return UsageError(
+            f"{self.manifest}: line {self.line}, column {column!r}: {problem}", fix=fix
+        )
+
+    def choice(self, column: str, allowed: tuple[str, ...]) -> str:
+        value = self.text(column)
+        if value and value not in allowed:
+            raise self.wrong(
+                column, f"{value!r} is not allowed", f"Allowed: {', '.join(allowed)}, or empty."
+            )
+        return value
+
+    def resolve(self, column: str) -> Path:
+        # The raw cell: a file name may begin or end with a space.
+        return self.manifest.parent / self.cells[column]
+
+
+def read_manifest(path: Path, *, mpp: float | None = None) -> list[SlideRequest]:
+    """Read a manifest and check all of it.
+
+    Parameters
+    ----------
+    path
+        CSV file, UTF-8 with or without a byte-order mark, comma-separated, with a header line.
+        Paths in it are relative to the manifest's own folder. Files need not exist: one that does
+        not becomes a failed row later.
+    mpp
+        Pixel size in µm/px for rows whose ``mpp`` is empty (from ``--mpp``); None leaves it to the
+        slide's header.
+
+    Returns
+    -------
+    list of SlideRequest
+        One request per row, in the order of the file.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, its header or a value is wrong, a path is given twice, or there
+        is no row; names the file, the line and the column.
+    """
+    requests: list[SlideRequest] = []
+    seen: dict[str, int] = {}
+    for row in _rows(path):
+        request = _request(row, mpp)
+        key = os.path.normpath(request.path.absolute())
+        if key in seen:
+            raise row.wrong(
+                "path",
+                f"{row.cells['path']!r} is listed twice (first on line {seen[key]})",
+                "Keep one row per slide.",
+            )
+        seen[key] = row.line
+        requests.append(request)
+    if not requests:
+        raise UsageError(f"{path}: the manifest has no rows", fix="List one slide per line.")
+    return requests
+
+
+def _rows(path: Path) -> Iterator[_Row]:
+    """Yield the non-empty lines below a checked header."""
+    try:
+        # utf-8-sig drops the byte-order mark that spreadsheet programs write.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            _check_header(path, header)
+            for cells in reader:
+                if not any(cell.strip() for cell in cells):
+                    continue
+                if len(cells) != len(header):
+                    raise UsageError(
+                        f"{path}: line {reader.line_num}: {len(cells)} values under "
+                        f"{len(header)} column names",
+                        fix="Put values that contain a comma in double quotes.",
+                    )
+                values = dict(zip(header, cells, strict=True))
+                yield _Row(manifest=path, line=reader.line_num, cells=values)
+    except OSError as error:
+        raise UsageError(f"{path}: the manifest cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path}: the manifest is not UTF-8 text ({error.reason} at byte {error.start})",
+            fix="Save it as CSV UTF-8.",
+        ) from error
+    except csv.Error as error:
+        raise UsageError(
+            f"{path}: line {reader.line_num}: not valid CSV ({error})",
+            fix="Check the quotes of this line.",
+        ) from error
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    known = ", ".join(MANIFEST_COLUMNS)
+    unknown = [name for name in header if name not in MANIFEST_COLUMNS]
+    if unknown:
+        raise UsageError(
+            f"{path}: line 1: unknown column {unknown[0]!r}",
+            fix=f"Columns, separated by commas: {known}.",
+        )
+    if "path" not in header:
+        raise UsageError(f"{path}: line 1: there is no column 'path'", fix=f"Columns: {known}.")
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise UsageError(f"{path}: line 1: column {twice[0]!r} is there twice", fix="Keep one.")
+
+
+def _request(row: _Row, mpp: float | None) -> SlideRequest:
+    if not row.text("path"):
+        raise row.wrong("path", "is empty", "Give the path of a slide, or delete the line.")
+    own = row.text("mpp")
+    path = row.resolve("path")
+    return SlideRequest(
+        path=path,
+        display_path=path_text(path),
+        mpp=_number(row, own) if own else mpp,
+        mpp_source="manifest" if own else "argument",
+        regions=row.resolve("regions") if row.text("regions") else None,
+        case_id=row.text("case_id"),
+        block_id=row.text("block_id"),
+        specimen_type=row.text("specimen_type"),
+        site=row.text("site"),
+        assay=row.text("assay"),
+        stain_run=row.text("stain_run"),
+        role="control" if row.choice("role", _ROLES) == "control" else "test",
+        expected_score=row.choice("expected_score", _SCORES),
+    )
+
+
+def _number(row: _Row, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise row.wrong("mpp", f"{text!r} is not a number above 0", "Give µm per pixel, e.g. 0.25.")
+    return value

@@ -1,0 +1,121 @@
+"""What loads a model in a worker: a small value that pickles and needs no torch in the parent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pathology.cells.reader import TileReader
+from pathology.config import Config
+from pathology.errors import ModelError
+from pathology.inference.manifest import WEIGHTS_FILE, find_model, read_manifest
+from pathology.provenance import sha256_file
+from pathology.tiling import InputSpec
+
+__all__ = ["BundleFactory", "ReaderFactory", "make_factory"]
+
+
+class ReaderFactory(Protocol):
+    """Say what a model is, in the parent, and load it, in a worker. Must pickle."""
+
+    @property
+    def name(self) -> str:
+        """Name and version of the model, such as ``her2-cells/0.1.0``."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 (hex) of the weights, checked."""
+        ...
+
+    @property
+    def spec(self) -> InputSpec:
+        """What the model wants to see."""
+        ...
+
+    def devices(self, device: str) -> tuple[str, ...]:
+        """Return, in a worker, the devices that the user's words stand for; at least one."""
+        ...
+
+    def open(self, device: str, config: Config) -> TileReader:
+        """Load the model, in a worker."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleFactory:
+    """Load a model bundle.
+
+    Parameters
+    ----------
+    directory
+        The bundle's folder.
+    name
+        Name and version.
+    sha256
+        SHA-256 (hex) of the weights, as checked when this was made.
+    spec
+        What the model wants to see.
+    """
+
+    directory: Path
+    name: str
+    sha256: str
+    spec: InputSpec
+
+    @classmethod
+    def of(cls, model: str | Path) -> BundleFactory:
+        """Find a bundle and check its weights; nothing is loaded.
+
+        Parameters
+        ----------
+        model
+            Name of a bundled model, ``name/version``, or a folder.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model, or its weights were changed.
+        """
+        directory = find_model(model).absolute()
+        manifest = read_manifest(directory)
+        path = directory / WEIGHTS_FILE
+        try:
+            digest = sha256_file(path)
+        except OSError as error:
+            raise ModelError(
+                f"{path}: cannot be read ({error.strerror or error})", fix="Reinstall her2-ihc."
+            ) from error
+        if digest != manifest.weights_sha256:
+            raise ModelError(
+                f"{path}: the weights have been changed: their SHA-256 is {digest[:12]}…, and the "
+                f"manifest says {manifest.weights_sha256[:12]}…",
+                fix="Restore the file, or reinstall her2-ihc.",
+            )
+        return cls(
+            directory=directory, name=manifest.title, sha256=digest, spec=manifest.input.spec
+        )
+
+    def devices(self, device: str) -> tuple[str, ...]:
+        """Return the devices that the user's words stand for; imports torch."""
+        from pathology.inference.devices import resolve_devices
+
+        return tuple(resolve_devices(device))
+
+    def open(self, device: str, config: Config) -> TileReader:
+        """Load the model; imports torch."""
+        from pathology.inference.bundle import load_model
+
+        return load_model(self.directory, device=device, config=config)
+
+
+def make_factory(model: str | Path | ReaderFactory) -> ReaderFactory:
+    """Return what loads a model, from its name or folder; a factory is returned as it is.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or its weights were changed.
+    """
+    return BundleFactory.of(model) if isinstance(model, str | Path) else model

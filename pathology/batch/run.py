@@ -1,0 +1,251 @@
+"""Score a folder: what is done already, what is to do, and the tables at the end."""
+
+from __future__ import annotations
+
+import multiprocessing
+import platform
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pathology.batch.executor import LocalExecutor
+from pathology.batch.inputs import Inputs, collect_inputs
+from pathology.batch.messages import Job
+from pathology.batch.observer import LoggingObserver, Observer, SilentObserver
+from pathology.batch.readers import ReaderFactory, make_factory
+from pathology.config import Config, load_config
+from pathology.errors import OutputError, SlideError, UsageError
+from pathology.pipeline import SlideRequest, slide_identity
+from pathology.provenance import versions
+from pathology.runs import (
+    RunFolder,
+    RunInfo,
+    RunKey,
+    RunLog,
+    SlideResult,
+    now,
+    unique_slide_ids,
+    write_cases,
+    write_results,
+)
+
+__all__ = ["score_folder"]
+
+
+def score_folder(
+    inputs: Inputs | Sequence[str | Path],
+    out: Path | str,
+    *,
+    config: Config | None = None,
+    model: str | Path | ReaderFactory = "her2-cells",
+    device: str | None = None,
+    mpp: float | None = None,
+    regions: Path | None = None,
+    force: bool = False,
+    observer: Observer | None = None,
+) -> list[SlideResult]:
+    """Score slides into a run folder, or go on where an earlier run of the same kind stopped.
+
+    One worker process per device reads the slides. A slide that fails, or even ends its worker,
+    costs nobody else's result. Slides that are done are not read again; if all are, no worker is
+    started. From a script, call it below ``if __name__ == "__main__":``.
+
+    Parameters
+    ----------
+    inputs
+        Slide files, folders and CSV manifests, or what :func:`collect_inputs` returned.
+    out
+        The run folder; made where there is none.
+    config
+        The configuration; None takes the default.
+    model
+        Name of a bundled model, the folder of one, or what loads one.
+    device
+        ``auto``, ``cpu``, ``cuda`` or a list such as ``cuda:0,cuda:1``; None takes the
+        configuration's.
+    mpp, regions
+        As for :func:`collect_inputs`; only where ``inputs`` are paths.
+    force
+        Move an earlier run's results to ``previous/`` and start anew.
+    observer
+        Who is told about progress; None for nobody.
+
+    Returns
+    -------
+    list of SlideResult
+        One for every input slide, in the order of ``results.csv``.
+
+    Raises
+    ------
+    UsageError
+        Before any work: wrong inputs, model, device or output folder (``ModelError``,
+        ``OutputError``). After it: the tables cannot be written (``OutputError``).
+    KeyboardInterrupt
+        On Ctrl-C, after the tables of the finished slides were written.
+    """
+    _refuse_unguarded_script()
+    config = config or load_config()
+    device = device or config.runtime.device
+    factory = make_factory(model)
+    if not isinstance(inputs, Inputs):
+        inputs = collect_inputs(inputs, mpp=mpp, regions=regions, exclude=(Path(out),))
+    elif mpp is not None or regions is not None:
+        raise UsageError("mpp and regions are given to collect_inputs, not to score_folder")
+    ids = unique_slide_ids([request.path for request in inputs.requests])
+    key = RunKey.of(config, model=factory.name, model_sha256=factory.sha256)
+    observer = observer or SilentObserver()
+    executor = LocalExecutor(factory=factory, config=config, device=device, observer=observer)
+    try:
+        if device not in ("auto", "cpu"):
+            # Whether there is such a device is known only to torch, in a worker: ask before the
+            # output folder is touched.
+            executor.start()
+        with RunFolder(Path(out), key, force=force) as folder, RunLog(folder.path) as log:
+            executor.observer = LoggingObserver(observer, log)
+            run = _Run(folder=folder, log=log, inputs=inputs, ids=ids, executor=executor)
+            return run.score()
+    finally:
+        executor.stop(kill=True)
+
+
+def _refuse_unguarded_script() -> None:
+    """Say what is wrong where a worker imports a script that itself scores a folder."""
+    if getattr(multiprocessing.process.current_process(), "_inheriting", False):
+        raise UsageError(
+            "score_folder was called while a worker process was importing the calling script",
+            fix='Put the call below `if __name__ == "__main__":`.',
+        )
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """One call of :func:`score_folder`, with its folder open."""
+
+    folder: RunFolder
+    log: RunLog
+    inputs: Inputs
+    ids: Sequence[str]
+    executor: LocalExecutor
+    results: dict[str, SlideResult] = field(default_factory=dict)
+    started: str = field(default_factory=now)
+    _clock: float = field(default_factory=time.monotonic)
+
+    @property
+    def observer(self) -> Observer:
+        return self.executor.observer
+
+    def score(self) -> list[SlideResult]:
+        """Do what is to do, then write the tables."""
+        todo = self._plan()
+        resumed = len(self.results)
+        self.observer.run_started(
+            total=len(self.ids), done=resumed, skipped=len(self.inputs.skipped)
+        )
+        for note in (*self.inputs.notes, *self._strangers()):
+            self.observer.note(note)
+        self._write_info(resumed, finished=False)
+        try:
+            if todo:
+                self._work(todo)
+        except KeyboardInterrupt:
+            self._interrupted(resumed)
+            raise
+        except Exception:
+            self.log.write("error", "internal_error", traceback=traceback.format_exc())
+            raise
+        return self._finish(resumed)
+
+    def _plan(self) -> list[Job]:
+        todo = []
+        for slide_id, request in zip(self.ids, self.inputs.requests, strict=True):
+            result = self._done(slide_id, request)
+            if result is None:
+                todo.append(
+                    Job(
+                        slide_id=slide_id,
+                        request=request,
+                        out_dir=self.folder.path,
+                        config=self.executor.config,
+                    )
+                )
+            else:
+                self.results[slide_id] = result
+        return todo
+
+    def _done(self, slide_id: str, request: SlideRequest) -> SlideResult | None:
+        try:
+            return self.folder.done(slide_id, slide_identity(request))
+        except SlideError:
+            return None  # missing or unreadable: the worker says so in the slide's own row
+
+    def _work(self, todo: Sequence[Job]) -> None:
+        self.executor.run(todo, self._take)
+        self.executor.stop()
+
+    def _take(self, result: SlideResult) -> None:
+        self.results[result.slide_id] = result
+        if result.status == "failed":
+            self._record_failure(result)
+        self.observer.slide_finished(result)
+
+    def _record_failure(self, result: SlideResult) -> None:
+        """Give a slide that never got to its own ``result.json`` one, and drop its half tables."""
+        place = self.folder.slide(result.slide_id)
+        if place.load() == result:
+            return
+        try:
+            place.begin()
+            place.write_result(result)
+        except SlideError as error:
+            self.observer.note(str(error))
+
+    def _strangers(self) -> list[str]:
+        """Name results of slides that this command does not list: they get no row."""
+        known = set(self.ids)
+        folders = (self.folder.path / "slides").iterdir()
+        count = sum(entry.is_dir() and entry.name not in known for entry in folders)
+        if not count:
+            return []
+        return [
+            f"{self.folder.path}: {count} slides of an earlier command are not among the inputs; "
+            "their files stay, but results.csv holds the present inputs only"
+        ]
+
+    def _interrupted(self, resumed: int) -> None:
+        self.executor.stop(kill=True)
+        self.log.write("warning", "interrupted", finished=len(self.results))
+        try:
+            self._finish(resumed)
+        except OutputError as error:
+            self.observer.note(str(error))
+
+    def _finish(self, resumed: int) -> list[SlideResult]:
+        ordered = write_results(self.folder.path, self.results.values())
+        write_cases(self.folder.path, ordered)
+        self._write_info(resumed, finished=True)
+        self.log.write("info", "run_finished", slides=len(ordered))
+        return ordered
+
+    def _write_info(self, resumed: int, *, finished: bool) -> None:
+        counts = Counter(result.status for result in self.results.values())
+        self.folder.write_info(
+            RunInfo(
+                command=tuple(sys.argv),
+                versions=versions(),
+                host=platform.node(),
+                device=",".join(self.executor.devices),
+                started=self.started,
+                finished=now() if finished else None,
+                seconds={"total": round(time.monotonic() - self._clock, 3)},
+                counts={
+                    "slides": len(self.ids),
+                    "resumed": resumed,
+                    "skipped_files": len(self.inputs.skipped),
+                    **dict(sorted(counts.items())),
+                },
+            )
+        )

@@ -1,0 +1,144 @@
+"""The worker process: one device, one loaded model, one slide at a time.
+
+Torch is imported here and nowhere else in a run. An unforeseen exception ends the process after it
+was reported: the parent fails that slide, starts a fresh worker and goes on, so that a broken
+interpreter or device state never reaches the next slide.
+"""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+from pathology.batch.messages import Advanced, Broke, Finished, Job, Ready, Refused
+from pathology.batch.readers import ReaderFactory
+from pathology.batch.results import failed_result
+from pathology.cells.reader import TileReader
+from pathology.config import Config
+from pathology.errors import OutputError, PathologyError, ReasonCode
+from pathology.pipeline import Progress, score_slide
+from pathology.runs import SlideResult
+
+__all__ = ["EXIT_DEFECT", "EXIT_ORPHANED", "worker_main"]
+
+#: Exit status of a worker after an unforeseen exception (sysexits.h: EX_SOFTWARE).
+EXIT_DEFECT = 70
+#: Exit status of a worker whose parent has died.
+EXIT_ORPHANED = 71
+#: At most one progress message in this many seconds: a screen does not show more.
+_PROGRESS_SECONDS = 0.1
+#: "No space left on device" and "disk quota exceeded".
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def worker_main(
+    connection: Connection, factory: ReaderFactory, config: Config, device: str, index: int
+) -> None:
+    """Load the model, say so, then score slides until the parent sends None.
+
+    Parameters
+    ----------
+    connection
+        Two-way pipe to the parent.
+    factory
+        What loads the model.
+    config
+        The whole configuration.
+    device
+        What the user asked for, such as ``auto``.
+    index
+        Which of the resolved devices is this worker's.
+    """
+    # Ctrl-C goes to the whole group of processes; the parent alone decides what happens then.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _exit_with_parent()
+    try:
+        try:
+            devices = factory.devices(device)
+            reader = factory.open(devices[index], config)
+        except PathologyError as error:
+            connection.send(Refused(kind=type(error), message=error.message, fix=error.fix))
+            return
+        connection.send(Ready(devices=devices))
+        while (job := connection.recv()) is not None:
+            connection.send(Finished(result=_score(job, reader, _sender(connection))))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise SystemExit(EXIT_ORPHANED) from None
+    except Exception as error:
+        connection.send(Broke(kind=type(error).__name__, traceback=traceback.format_exc()))
+        raise SystemExit(EXIT_DEFECT) from error
+
+
+def _score(job: Job, reader: TileReader, progress: Callable[[Progress], None]) -> SlideResult:
+    """Score one slide; failures of the machine, not of the slide, become failed rows here."""
+    try:
+        return score_slide(
+            job.request.path,
+            out_dir=job.out_dir,
+            slide_id=job.slide_id,
+            request=job.request,
+            reader=reader,
+            config=job.config,
+            progress=progress,
+        )
+    except OutputError as error:
+        return failed_result(
+            job, reader, ReasonCode.OUTPUT_NOT_WRITABLE, error.message, fix=error.fix
+        )
+    except MemoryError:
+        return failed_result(
+            job,
+            reader,
+            ReasonCode.OUT_OF_MEMORY,
+            f"{job.request.name}: not enough memory",
+            fix="Close other programs, or lower tiling.tile_px.",
+        )
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        return failed_result(
+            job,
+            reader,
+            ReasonCode.DISK_FULL,
+            f"{job.out_dir}: no space left while the results of {job.request.name} were written",
+            fix="Free some space and run the same command again.",
+        )
+
+
+def _sender(connection: Connection) -> Callable[[Progress], None]:
+    """Return a progress callback that sends at most ten messages a second."""
+    last = 0.0
+
+    def send(progress: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _PROGRESS_SECONDS:
+            last = now
+            connection.send(Advanced(progress=progress))
+
+    return send
+
+
+def _exit_with_parent() -> None:
+    """End this process as soon as the parent is gone, however it went.
+
+    The sentinel is a pipe that the kernel closes with the parent, on every system and also after
+    a kill -9; a process of ours must not go on writing beside a second run.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:  # run in the main process: there is nobody to watch
+        return
+
+    def watch(sentinel: int) -> None:
+        multiprocessing.connection.wait([sentinel])
+        os._exit(EXIT_ORPHANED)
+
+    threading.Thread(target=watch, args=(parent.sentinel,), daemon=True).start()

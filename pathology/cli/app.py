@@ -1,0 +1,60 @@
+"""The commands of ``her2``, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import pathology
+from pathology.cli.config import config
+from pathology.cli.demo import demo
+from pathology.cli.doctor import doctor
+from pathology.cli.export import export
+from pathology.cli.models import models
+from pathology.cli.plan import plan
+from pathology.cli.score import score
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="her2",
+    no_args_is_help=True,
+    add_completion=False,
+    # The program reports its own defects (exit status 70); typer's boxes would hide the file names.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"her2 {pathology.__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Example: her2 score slides/ --out results")
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Score HER2 immunohistochemistry on whole-slide images (IHC 0, 1+, 2+, 3+).
+
+    For research use only; not for diagnosis. Results go to stdout, logs and progress to stderr.
+    Exit status: 0 all slides scored, or rightly not scorable; 1 some slides failed; 2 usage or
+    configuration; 70 internal error; 130 stopped with Ctrl-C, after which the same command goes on.
+    """
+    del version
+
+
+app.command(epilog="Example: her2 score slides/ --out results --export geojson")(score)
+app.command(epilog="Example: her2 demo --out her2-demo")(demo)
+app.command(epilog="Example: her2 plan slides/ manifest.csv")(plan)
+app.command(epilog="Example: her2 doctor")(doctor)
+app.command(epilog="Example: her2 models")(models)
+app.command(epilog="Example: her2 config --set scoring.min_tumour_cells=50")(config)
+app.command(epilog="Example: her2 export results --to geojson")(export)

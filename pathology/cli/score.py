@@ -1,0 +1,143 @@
+"""``her2 score``: a folder of slides in, scores out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pathology.cli.options import (
+    ConfigOption,
+    DeviceOption,
+    InputsArgument,
+    ModelOption,
+    MppOption,
+    SetOption,
+    overrides_with,
+)
+from pathology.cli.status import EXIT_FAILED_SLIDES, EXIT_INTERNAL, EXIT_OK
+from pathology.errors import ReasonCode
+
+if TYPE_CHECKING:
+    from pathology.runs import SlideResult
+
+__all__ = ["exit_status", "score"]
+
+
+def score(
+    inputs: InputsArgument,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for the results. A run that was stopped goes on where it was.",
+            show_default=False,
+        ),
+    ],
+    config_file: ConfigOption = None,
+    sets: SetOption = None,
+    model: ModelOption = "her2-cells",
+    device: DeviceOption = None,
+    mpp: MppOption = None,
+    regions: Annotated[
+        Path | None,
+        typer.Option(
+            "--regions",
+            metavar="DIR",
+            help="Folder with QuPath GeoJSON files named like the slides (a.geojson for a.svs); "
+            "classes Tumor, Ignore*, Exclude, In situ, Control.",
+            show_default=False,
+        ),
+    ] = None,
+    guideline: Annotated[
+        str | None,
+        typer.Option("--guideline", metavar="NAME", help="Default: the configuration's."),
+    ] = None,
+    gap_policy: Annotated[
+        str | None,
+        typer.Option(
+            "--gap-policy",
+            metavar="P",
+            help="What to do where the guideline names no score: score_1_borderline, score_2 or "
+            "unresolved. Default: the configuration's.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Threads that read each slide; does not change any result. Default: the "
+            "configuration's runtime.workers.",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Score only part I of N disjoint parts of the inputs (by slide id), each into a "
+            "folder of its own.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Move an earlier run's results to DIR/previous/ first."),
+    ] = False,
+    export: Annotated[
+        str | None,
+        typer.Option(
+            "--export",
+            metavar="KIND,...",
+            help="Also write geojson (for QuPath), html (one page per slide), or both.",
+        ),
+    ] = None,
+) -> None:
+    """Score HER2 IHC slides: tissue, tumour cells, membranes, ASCO/CAP score 0 to 3+.
+
+    Writes results.csv, results.parquet and cases.csv, and for each slide its cells, tiles, pictures
+    and result.json. Every input gets a row: a slide that cannot be read or rightly has no score
+    says why and never stops the others. The same command again does only what is missing.
+    """
+    from pathology.batch import Shard, collect_inputs, score_folder
+    from pathology.cli.display import make_display
+    from pathology.cli.export import export_run, parse_kinds
+    from pathology.cli.tables import print_results
+    from pathology.config import load_config
+
+    kinds = parse_kinds(export) if export else ()
+    overrides = overrides_with(
+        sets,
+        runtime__device=device,
+        runtime__workers=workers,
+        scoring__guideline=guideline,
+        scoring__gap_policy=gap_policy,
+    )
+    config = load_config(config_file, overrides)
+    found = collect_inputs(inputs, mpp=mpp, regions=regions, exclude=(out,))
+    if shard is not None:
+        found = found.part(Shard.parse(shard))
+    with make_display() as display:
+        try:
+            results = score_folder(
+                found, out, config=config, model=model, force=force, observer=display
+            )
+        except KeyboardInterrupt:
+            display.line("stopped; the same command goes on from here")
+            raise
+    if kinds:
+        export_run(out, kinds)
+    print_results(results)
+    display.print_speed()
+    print(f"results in {out}")
+    raise typer.Exit(exit_status(results))
+
+
+def exit_status(results: list[SlideResult]) -> int:
+    """Return 0 where every slide was scored or rightly was not, 1 for failures, 70 for defects."""
+    if any(ReasonCode.INTERNAL_ERROR in result.reasons for result in results):
+        return EXIT_INTERNAL
+    failed = any(result.status == "failed" for result in results)
+    return EXIT_FAILED_SLIDES if failed else EXIT_OK

@@ -1,0 +1,105 @@
+"""The table at the end of a run, on stdout."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pathology.cli.display import outcome
+from pathology.runs import SlideResult
+
+__all__ = ["print_results", "stdout_console", "summary_line"]
+
+#: Width of the table where stdout is not a terminal: nothing is cut, long names wrap.
+_PIPE_WIDTH = 120
+
+
+def print_results(results: Sequence[SlideResult], *, console: Console | None = None) -> None:
+    """Print one line per slide, then what went wrong, then the counts.
+
+    Parameters
+    ----------
+    results
+        All slides of the run.
+    console
+        Where to print; None takes stdout.
+    """
+    console = console or stdout_console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("slide", overflow="fold")
+    table.add_column("score")
+    table.add_column("tier")
+    table.add_column("cells", justify="right")
+    table.add_column("why", overflow="fold")
+    for result in results:
+        table.add_row(
+            Text(result.slide_id),
+            Text(_score(result)),
+            Text((result.her2_tier or "").removeprefix("her2_")),
+            Text("" if result.n_tumour_cells is None else f"{result.n_tumour_cells:,}"),
+            Text(_why(result)),
+        )
+    console.print(table)
+    _print_failures(console, [item for item in results if item.status == "failed"])
+    console.print(summary_line(results), markup=False, highlight=False, soft_wrap=True)
+
+
+def summary_line(results: Iterable[SlideResult]) -> str:
+    """Count the slides by what became of them.
+
+    Examples
+    --------
+    >>> summary_line([SlideResult(slide_id="a", path="a.svs", status="failed",
+    ...                           reasons=("unreadable",))])
+    '1 slide: 0 scored, 0 not scorable, 1 failed (unreadable 1)'
+    """
+    results = list(results)
+    by_status = Counter(str(result.status) for result in results)
+    parts = [f"{by_status['scored']} scored"]
+    for status, words in (("not_scorable", "not scorable"), ("failed", "failed")):
+        reasons = Counter(
+            str(code) for item in results if item.status == status for code in item.reasons
+        )
+        listed = ", ".join(f"{code} {count}" for code, count in sorted(reasons.items()))
+        parts.append(f"{by_status[status]} {words}" + (f" ({listed})" if listed else ""))
+    plural = "" if len(results) == 1 else "s"
+    return f"{len(results)} slide{plural}: {', '.join(parts)}"
+
+
+def stdout_console() -> Console:
+    """Return a console on stdout that is wide enough in a pipe, too."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
+
+
+def _score(result: SlideResult) -> str:
+    return outcome(result) if result.status == "scored" else "-"
+
+
+def _why(result: SlideResult) -> str:
+    """Name the deciding rule and the doubts, or the reasons for having no score."""
+    if result.status != "scored":
+        return outcome(result)
+    parts = [result.deciding_rule or ""]
+    if result.distance_to_cutoff_pp is not None:
+        parts.append(f"{result.distance_to_cutoff_pp:+.1f} pp from the cut-off")
+    parts += [flag.replace("_", " ") for flag in result.flags]
+    return "; ".join(part for part in parts if part)
+
+
+def _print_failures(console: Console, failed: Sequence[SlideResult]) -> None:
+    if not failed:
+        return
+    console.print(f"\n{len(failed)} failed:", markup=False)
+    for result in failed:
+        codes = ", ".join(str(code) for code in result.reasons)
+        console.print(f"  {result.path} [{codes}]", markup=False, highlight=False, soft_wrap=True)
+        if result.error is not None:
+            for text in (result.error.message, result.error.fix):
+                if text:
+                    console.print(f"    {text}", markup=False, highlight=False, soft_wrap=True)
+    console.print()

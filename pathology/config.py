@@ -1,0 +1,287 @@
+"""Configuration: one strict, frozen, hashed object, made from YAML layers and ``--set`` overrides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pathology.assets import config_path
+from pathology.errors import ConfigError
+
+__all__ = [
+    "CellsConfig",
+    "Config",
+    "InferenceConfig",
+    "MeasurementConfig",
+    "ReadingConfig",
+    "ReportConfig",
+    "RuntimeConfig",
+    "ScoringConfig",
+    "StainConfig",
+    "TilingConfig",
+    "TissueConfig",
+    "load_config",
+]
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Vector3 = tuple[float, float, float]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ReadingConfig(_Section):
+    """How slides are opened; see ``configs/default.yaml`` for units and reasons."""
+
+    mpp_min: Positive
+    mpp_max: Positive
+    anisotropy_max: Share
+    icc: bool
+    overview_mpp: Positive
+    min_side_um: Positive
+
+
+class TissueConfig(_Section):
+    """How tissue is told from glass on the overview."""
+
+    od_min: Positive
+    smooth_um: Positive
+    texture_min: NonNegative
+    core_factor: Annotated[float, Field(ge=1.0)]
+    min_piece_mm2: NonNegative
+    max_hole_mm2: NonNegative
+    min_tissue_mm2: Positive
+    min_tile_fraction: Share
+
+
+class StainConfig(_Section):
+    """Stain vectors (unit length, decadic OD in R, G, B) and the check of the stain's kind."""
+
+    haematoxylin: Vector3
+    dab: Vector3
+    check: bool
+    white_quantile: Share
+    white_fallback_quantile: Share
+    pink_green_share: Share
+    pink_max: Share
+    cyan_max: Share
+    clipped_max: Share
+    probes: Annotated[int, Field(ge=0, le=256)]
+
+
+class TilingConfig(_Section):
+    """The tile grid."""
+
+    tile_px: Annotated[int, Field(ge=128, le=8192, multiple_of=128)]
+
+
+class InferenceConfig(_Section):
+    """What the engine may not change without changing the result."""
+
+    cpu_threads: Annotated[int, Field(ge=1, le=256)]
+    cpu_batch: Annotated[int, Field(ge=1, le=256)]
+    cpu_precision: Literal["fp32", "bf16"]
+    cuda_precision: Literal["fp32", "fp16", "bf16"]
+
+
+class CellsConfig(_Section):
+    """How cells are taken from the network's maps."""
+
+    peak_min: Share
+    min_distance_um: Positive
+    tumour_min: Share
+
+
+class MeasurementConfig(_Section):
+    """How the membrane of a cell is measured and classed."""
+
+    ray_tolerance_um: NonNegative
+    cytoplasm_inner: Share
+    cytoplasm_outer: Share
+    limit_of_blank_od: NonNegative
+    stained_od: Positive
+    contrast_od: NonNegative
+    contrast_exempt_od: Positive
+    min_stained_share: Share
+    weak_od: Positive
+    moderate_od: Positive
+    intense_od: Positive
+    complete_share: Share
+
+    @model_validator(mode="after")
+    def _ordered(self) -> MeasurementConfig:
+        if not self.stained_od <= self.weak_od <= self.moderate_od <= self.intense_od:
+            raise ValueError("stained_od <= weak_od <= moderate_od <= intense_od must hold")
+        if not self.cytoplasm_inner < self.cytoplasm_outer:
+            raise ValueError("cytoplasm_inner must be below cytoplasm_outer")
+        return self
+
+
+class ScoringConfig(_Section):
+    """Guideline, its parameters, and the statistics of the score."""
+
+    guideline: str
+    gap_policy: Literal["score_1_borderline", "score_2", "unresolved"]
+    min_tumour_cells: Annotated[int, Field(ge=1)]
+    pattern_floor_pct: Annotated[float, Field(ge=0.0, le=10.0)]
+    cluster_min_cells: Annotated[int, Field(ge=1)]
+    # At 100 µm a cell has some 200 neighbours: beyond, pairs would no longer fit into memory.
+    cluster_link_um: Annotated[float, Field(gt=0.0, le=100.0)]
+    borderline_pp: NonNegative
+    bootstrap_replicates: Annotated[int, Field(ge=0, le=100_000)]
+    bootstrap_block_um: Positive
+    bootstrap_seed: Annotated[int, Field(ge=0)]
+    bootstrap_min_blocks: Annotated[int, Field(ge=1)]
+    interval: Annotated[float, Field(gt=0.0, lt=1.0)]
+    boot_share_min: Share
+    intra_block_correlation: Share
+    ultralow_max_pct: Annotated[float, Field(ge=0.0, le=100.0)]
+    ultralow_confidence: Annotated[float, Field(gt=0.0, lt=1.0)]
+    unseen_density_per_mm2: NonNegative
+
+
+class ReportConfig(_Section):
+    """Pictures."""
+
+    overview_px: Annotated[int, Field(ge=64, le=8192)]
+
+
+class RuntimeConfig(_Section):
+    """What may differ between two runs with identical results; never hashed."""
+
+    device: str
+    workers: Annotated[int, Field(ge=1, le=256)]
+    cache_mb: Annotated[int, Field(ge=0)]
+    queue_tiles: Annotated[int, Field(ge=1, le=64)]
+
+
+class Config(_Section):
+    """Hold the whole configuration.
+
+    Examples
+    --------
+    >>> config = load_config()
+    >>> config.scoring.min_tumour_cells
+    100
+    >>> load_config(overrides=["scoring.min_tumour_cells=50"]).hash == config.hash
+    False
+    >>> load_config(overrides=["runtime.workers=1"]).hash == config.hash
+    True
+    """
+
+    reading: ReadingConfig
+    tissue: TissueConfig
+    stain: StainConfig
+    tiling: TilingConfig
+    inference: InferenceConfig
+    cells: CellsConfig
+    measurement: MeasurementConfig
+    scoring: ScoringConfig
+    report: ReportConfig
+    runtime: RuntimeConfig
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) of everything except ``runtime``, over canonical JSON."""
+        content = self.model_dump(mode="json", exclude={"runtime"})
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_yaml(self) -> str:
+        """Print the configuration as YAML, in the order of the default file."""
+        content = self.model_dump(mode="json")
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
+    """Read the default configuration, then a file, then ``key.path=value`` overrides on top.
+
+    Parameters
+    ----------
+    path
+        YAML file with any subset of the keys of ``configs/default.yaml``.
+    overrides
+        ``section.key=value`` texts; the value is read as YAML.
+
+    Returns
+    -------
+    Config
+        The checked configuration.
+
+    Raises
+    ------
+    ConfigError
+        If a file cannot be read, or a key or value is not valid; names the key.
+
+    Examples
+    --------
+    >>> load_config(overrides=["tiling.tile_px=512"]).tiling.tile_px
+    512
+    """
+    tree = _read_yaml(config_path("default.yaml"))
+    if path is not None:
+        _merge(tree, _read_yaml(path), where=str(path))
+    for text in overrides:
+        key, separator, value = text.partition("=")
+        if not separator or not key.strip():
+            raise ConfigError(f"--set {text!r} is not of the form key.path=value")
+        _merge(tree, _nest(key.strip().split("."), value), where=f"--set {text}")
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise ConfigError(
+            f"configuration: {problems}", fix="Compare with the output of `her2 config`."
+        ) from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML ({error})") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: the top level must be a mapping of sections")
+    return content
+
+
+def _nest(keys: list[str], value: str) -> dict[str, Any]:
+    try:
+        leaf: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {'.'.join(keys)}={value}: the value is not valid YAML") from error
+    for key in reversed(keys):
+        leaf = {key: leaf}
+    if not isinstance(leaf, dict):  # pragma: no cover - keys is never empty
+        raise ConfigError("--set needs a key")
+    return leaf
+
+
+def _merge(base: dict[str, Any], top: Mapping[str, Any], *, where: str, prefix: str = "") -> None:
+    for key, value in top.items():
+        name = f"{prefix}{key}"
+        if key not in base:
+            known = ", ".join(str(item) for item in base)
+            raise ConfigError(f"{where}: unknown key {name!r}", fix=f"Known here: {known}.")
+        if isinstance(base[key], dict):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{where}: {name!r} is a section and needs keys below it")
+            _merge(base[key], value, where=where, prefix=f"{name}.")
+        else:
+            base[key] = value

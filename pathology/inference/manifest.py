@@ -1,0 +1,294 @@
+"""The manifest of a model bundle, and where bundles are found; works without torch.
+
+A bundle is a folder: ``model.yaml`` (this manifest), ``weights.safetensors``, ``golden.npz`` (an
+input with the output it must give) and ``MODEL_CARD.md``.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from pathology.assets import models_dir
+from pathology.cells.table import CELL_CLASSES
+from pathology.errors import ModelError
+from pathology.tiling.grid import InputSpec
+
+__all__ = [
+    "CARD_FILE",
+    "DEFAULT_MODEL",
+    "GOLDEN_FILE",
+    "MANIFEST_FILE",
+    "WEIGHTS_FILE",
+    "ModelInput",
+    "ModelManifest",
+    "NetworkSpec",
+    "StainVectors",
+    "find_model",
+    "list_models",
+    "read_manifest",
+]
+
+MANIFEST_FILE = "model.yaml"
+WEIGHTS_FILE = "weights.safetensors"
+GOLDEN_FILE = "golden.npz"
+CARD_FILE = "MODEL_CARD.md"
+#: The model that is used where none is named.
+DEFAULT_MODEL = "her2-cells"
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class NetworkSpec(_Part):
+    """Name the network that the weights belong to.
+
+    Parameters
+    ----------
+    name
+        A key of ``pathology.nn.registry.NETWORKS``.
+    args
+        Its keyword arguments.
+    """
+
+    name: str
+    args: dict[str, Any] = {}
+
+
+class ModelInput(_Part):
+    """Say what the network sees.
+
+    Parameters
+    ----------
+    mpp
+        Pixel size of the detail image in µm/px.
+    halo_px
+        Detail pixels around a tile's core.
+    context_factor
+        Size of a context pixel in detail pixels.
+    context_halo_px
+        Context pixels around a tile's core.
+    channels, context_channels
+        What the channels hold, in order.
+    """
+
+    mpp: float
+    halo_px: int
+    context_factor: int
+    context_halo_px: int
+    channels: tuple[str, ...] = ("haematoxylin_od", "dab_od")
+    context_channels: tuple[str, ...] = ("haematoxylin_od",)
+
+    @property
+    def spec(self) -> InputSpec:
+        """The same as a tiling specification.
+
+        Raises
+        ------
+        ValueError
+            If a value does not fit the tile grid.
+        """
+        return InputSpec(
+            mpp=self.mpp,
+            halo_px=self.halo_px,
+            context_factor=self.context_factor,
+            context_halo_px=self.context_halo_px,
+        )
+
+
+class StainVectors(_Part):
+    """Hold the stain vectors that the network was trained with (decadic OD in R, G, B)."""
+
+    haematoxylin: tuple[float, float, float]
+    dab: tuple[float, float, float]
+
+
+class ModelManifest(_Part):
+    """Describe a model bundle.
+
+    Parameters
+    ----------
+    schema_version
+        Version of this layout.
+    name, version
+        Such as ``her2-cells`` and ``0.1.0``.
+    kind
+        ``cells``: the network finds and describes cells.
+    network
+        Which network the weights belong to.
+    input
+        What the network sees.
+    stain
+        Stain vectors used in training.
+    classes
+        Cell classes in the order of the network's output.
+    licence
+        SPDX name of the licence of the weights.
+    intended_use
+        What the model is for, and what it is not for.
+    training
+        Where the weights come from: data, seeds, steps, measured quality.
+    weights_sha256
+        SHA-256 (hex) of ``weights.safetensors``.
+
+    Examples
+    --------
+    >>> manifest = ModelManifest(
+    ...     name="tiny", version="0.0.1", network=NetworkSpec(name="cellnet"),
+    ...     input=ModelInput(mpp=0.5, halo_px=64, context_factor=4, context_halo_px=64),
+    ...     stain=StainVectors(haematoxylin=(0.65, 0.7, 0.29), dab=(0.27, 0.57, 0.78)),
+    ...     licence="Apache-2.0", intended_use="Tests.", weights_sha256="0" * 64)
+    >>> manifest.title
+    'tiny/0.0.1'
+    """
+
+    schema_version: Literal[1] = 1
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    kind: Literal["cells"] = "cells"
+    network: NetworkSpec
+    input: ModelInput
+    stain: StainVectors
+    classes: tuple[str, ...] = CELL_CLASSES
+    licence: str
+    intended_use: str
+    training: dict[str, Any] = {}
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    @field_validator("classes")
+    @classmethod
+    def _known_classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value != CELL_CLASSES:
+            raise ValueError(f"classes must be {', '.join(CELL_CLASSES)}, in this order")
+        return value
+
+    @field_validator("input")
+    @classmethod
+    def _fits_grid(cls, value: ModelInput) -> ModelInput:
+        _ = value.spec  # raises where the grid cannot serve it
+        if value.context_halo_px < 1:
+            raise ValueError("a cell model needs a context image (context_halo_px above 0)")
+        return value
+
+    @property
+    def title(self) -> str:
+        """Name and version, such as ``her2-cells/0.1.0``."""
+        return f"{self.name}/{self.version}"
+
+    def to_yaml(self) -> str:
+        """Write the manifest as YAML."""
+        return yaml.safe_dump(
+            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+        )
+
+
+def read_manifest(directory: Path) -> ModelManifest:
+    """Read the manifest of a bundle.
+
+    Parameters
+    ----------
+    directory
+        The bundle's folder.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, cannot be read, or a value is not valid; names the file and the key.
+    """
+    path = directory / MANIFEST_FILE
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return ModelManifest.model_validate(content)
+    except OSError as error:
+        raise ModelError(
+            f"{path}: cannot be read ({error.strerror})",
+            fix="A model is a folder with model.yaml, weights.safetensors and golden.npz.",
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: not valid YAML ({error})") from error
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise ModelError(f"{path}: {problems}") from error
+
+
+def find_model(name_or_dir: str | Path) -> Path:
+    """Return the folder of a model.
+
+    Parameters
+    ----------
+    name_or_dir
+        A folder that holds ``model.yaml``; or the name of a bundled model, for its newest version;
+        or ``name/version``.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model; lists those that there are.
+    """
+    folder = Path(name_or_dir)
+    if (folder / MANIFEST_FILE).is_file():
+        return folder
+    name, _, version = str(name_or_dir).partition("/")
+    versions = _bundled().get(name, {})
+    if versions and not version:
+        return versions[max(versions)]
+    if _VERSION.fullmatch(version) and _number(version) in versions:
+        return versions[_number(version)]
+    known = ", ".join(f"{name}/{path.name}" for name, path in _all_bundled()) or "none"
+    raise ModelError(
+        f"no model {str(name_or_dir)!r}: neither a folder with {MANIFEST_FILE} nor a bundled model",
+        fix=f"Bundled models: {known}.",
+    )
+
+
+def list_models() -> list[ModelManifest]:
+    """Return the manifests of all bundled models, by name and then version, oldest first.
+
+    Raises
+    ------
+    ModelError
+        If a bundled manifest is not valid.
+
+    Examples
+    --------
+    >>> all(manifest.kind == "cells" for manifest in list_models())
+    True
+    """
+    return [read_manifest(path) for _, path in _all_bundled()]
+
+
+def _all_bundled() -> list[tuple[str, Path]]:
+    return [
+        (name, path)
+        for name, versions in _bundled().items()
+        for _, path in sorted(versions.items())
+    ]
+
+
+def _bundled() -> dict[str, dict[tuple[int, ...], Path]]:
+    """Return the folders of all bundled models by name and version."""
+    found: dict[str, dict[tuple[int, ...], Path]] = {}
+    for path in sorted(models_dir().glob(f"*/*/{MANIFEST_FILE}")):
+        folder = path.parent
+        if _VERSION.fullmatch(folder.name):
+            found.setdefault(folder.parent.name, {})[_number(folder.name)] = folder
+    return found
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))

@@ -1,0 +1,1 @@
+"""Network definitions and their registry; import the modules themselves, they need torch."""

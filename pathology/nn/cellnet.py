@@ -1,0 +1,210 @@
+"""The cell network: where cells are, where their outline runs, and what kind of cell they are.
+
+Two rules shape it. Outlines may look at both stains, but the *class* of a cell is read from
+haematoxylin alone (a fine view at 1 to 2 µm/px and a wide one at 2 µm/px), so that brown colour
+cannot make a cell a tumour cell. And nothing looks across a tile: batch normalisation uses stored
+statistics, and the receptive field is smaller than the halo, so stitched equals whole.
+
+Outlines and classes are computed from feature vectors at the cells' centres only, which costs next
+to nothing beside the dense maps.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["CellHeads", "CellMaps", "CellNet"]
+
+N_RAYS = 32
+N_CLASSES = 6
+#: Typical outline radius in µm: half of a cell of 12 to 15 µm. Rays are predicted relative to it.
+RAY_SCALE_UM = 6.0
+
+
+class CellMaps(NamedTuple):
+    """Hold the dense maps of one batch.
+
+    Attributes
+    ----------
+    centre
+        (B, 1, H/2, W/2) logits of a cell's centre, at 1 µm/px for a detail image of 0.5 µm/px.
+    features
+        (B, F, H/2, W/2): what the heads read at a centre.
+    context
+        (B, G, h, w) at the context image's pixel size.
+    """
+
+    centre: Tensor
+    features: Tensor
+    context: Tensor
+
+
+class CellHeads(NamedTuple):
+    """Hold what is said of single cells.
+
+    Attributes
+    ----------
+    rays_um
+        (N, 32) distance from the centre to the outline in µm, above 0.
+    offset_um
+        (N, 2) x and y from the middle of the peak's pixel to the centre, in µm.
+    class_logits
+        (N, 6) in the order of ``pathology.cells.CELL_CLASSES``.
+    """
+
+    rays_um: Tensor
+    offset_um: Tensor
+    class_logits: Tensor
+
+
+def _conv(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class _UNet(nn.Module):
+    """Encode with strided convolutions, decode with nearest upsampling and added skips."""
+
+    def __init__(self, inputs: int, widths: tuple[int, ...], depths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.stem = _conv(inputs, widths[0])
+        self.encoders = nn.ModuleList()
+        for index, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+            layers = [] if index == 0 else [_conv(widths[index - 1], width, stride=2)]
+            layers += [_conv(width, width) for _ in range(depth)]
+            self.encoders.append(nn.Sequential(*layers))
+        self.reducers = nn.ModuleList(
+            nn.Conv2d(deep, shallow, 1, bias=False) for shallow, deep in itertools.pairwise(widths)
+        )
+        self.decoders = nn.ModuleList(_conv(width, width) for width in widths[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, widths[0], H, W) features for a (B, inputs, H, W) image."""
+        x = self.stem(x)
+        skips: list[Tensor] = []
+        for encoder in self.encoders:
+            x = encoder(x)
+            skips.append(x)
+        for level in range(len(skips) - 2, -1, -1):
+            up = functional.interpolate(self.reducers[level](x), scale_factor=2.0, mode="nearest")
+            x = self.decoders[level](skips[level] + up)
+        return x
+
+
+class CellNet(nn.Module):
+    """Find cells and describe them from haematoxylin and DAB optical densities.
+
+    Parameters
+    ----------
+    outline_widths
+        Channels of the outline branch at 1, 2, 4, 8 µm/px (both stains).
+    class_width
+        Channels of the fine haematoxylin branch, read at 2 µm/px.
+    context_widths
+        Channels of the wide haematoxylin branch at 2, 4, 8, 16 µm/px.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = CellNet().eval()
+    >>> with torch.inference_mode():
+    ...     maps = net(torch.zeros(1, 2, 128, 128), torch.zeros(1, 1, 64, 64))
+    >>> tuple(maps.centre.shape), tuple(maps.context.shape[2:])
+    ((1, 1, 64, 64), (64, 64))
+    """
+
+    #: Detail pixels per pixel of the dense maps.
+    stride = 2
+    #: Detail pixels that must surround a core; at least the radius of the receptive field.
+    halo_px = 64
+    #: Context pixels that must surround a core.
+    context_halo_px = 64
+    #: Size of a context pixel in detail pixels.
+    context_factor = 4
+
+    def __init__(
+        self,
+        *,
+        outline_widths: tuple[int, ...] = (24, 40, 64, 80),
+        class_width: int = 24,
+        context_widths: tuple[int, ...] = (16, 32, 48, 64),
+        regions: int = 12,
+    ) -> None:
+        super().__init__()
+        outline, context = tuple(outline_widths), tuple(context_widths)
+        # Depths keep the reach of the receptive field, and 3 µm in which centres compete, below
+        # halo_px; tests/unit/nn measures it.
+        self.outline = _UNet(8, outline, (1, 1, 1, 0))
+        self.centre = nn.Conv2d(outline[0], 1, 1)
+        self.fine = nn.Sequential(
+            _conv(4, class_width // 2),
+            _conv(class_width // 2, class_width, stride=2),
+            _conv(class_width, class_width),
+        )
+        self.wide = _UNet(1, context, (0, 1, 1, 4))
+        self.region = nn.Conv2d(context[0], regions, 1)
+        self.outline_channels = outline[0]
+        self.to_rays = nn.Sequential(
+            nn.Linear(outline[0], 96), nn.ReLU(inplace=True), nn.Linear(96, N_RAYS + 2)
+        )
+        self.to_class = nn.Sequential(
+            nn.Linear(class_width + context[0], 64), nn.ReLU(inplace=True), nn.Linear(64, N_CLASSES)
+        )
+        # Centres are rare: start from a small probability, or the first steps only learn that.
+        nn.init.constant_(self.centre.bias, -4.0)  # type: ignore[arg-type]
+
+    def forward(self, detail: Tensor, context: Tensor) -> CellMaps:
+        """Compute the dense maps.
+
+        Parameters
+        ----------
+        detail
+            (B, 2, H, W) haematoxylin and DAB optical density at 0.5 µm/px; sides a multiple of 16.
+        context
+            (B, 1, h, w) haematoxylin optical density at 2 µm/px; sides a multiple of 8.
+
+        Returns
+        -------
+        CellMaps
+            Maps over the whole input, halo included.
+        """
+        folded = functional.pixel_unshuffle(detail, 2)  # channels: 4 of haematoxylin, 4 of DAB
+        outline = self.outline(folded)
+        fine = self.fine(folded[:, :4])
+        fine = functional.interpolate(fine, scale_factor=2.0, mode="nearest")
+        return CellMaps(
+            centre=self.centre(outline),
+            features=torch.cat([outline, fine], dim=1),
+            context=self.wide(context),
+        )
+
+    def heads(self, features_at: Tensor, context_at: Tensor) -> CellHeads:
+        """Describe cells from the feature vectors at their centres.
+
+        Parameters
+        ----------
+        features_at
+            (N, F) rows of ``CellMaps.features``.
+        context_at
+            (N, G) rows of ``CellMaps.context``.
+
+        Returns
+        -------
+        CellHeads
+            Outline, sub-pixel offset and class logits.
+        """
+        shape = self.to_rays(features_at[:, : self.outline_channels])
+        seen = torch.cat([features_at[:, self.outline_channels :], context_at], dim=1)
+        return CellHeads(
+            rays_um=functional.softplus(shape[:, :N_RAYS] + 0.5413) * RAY_SCALE_UM,
+            offset_um=shape[:, N_RAYS:],
+            class_logits=self.to_class(seen),
+        )

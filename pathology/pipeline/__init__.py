@@ -1,0 +1,13 @@
+"""Score one slide: the only room where the stages are put together.
+
+open (``wsi``), find tissue and check the stain (``tissue``), lay the grid and read tiles
+(``tiling``), find and measure cells (a ``TileReader``), score (``scoring``), write and draw
+(``runs``, ``report``).
+"""
+
+from __future__ import annotations
+
+from pathology.pipeline.request import Progress, SlideRequest, slide_identity
+from pathology.pipeline.score import score_slide
+
+__all__ = ["Progress", "SlideRequest", "score_slide", "slide_identity"]

@@ -1,0 +1,282 @@
+"""Read all tiles of a slide: cells into the table, counts per tile, evidence for the score."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy import ndimage
+
+from pathology.cells.reader import TileReader
+from pathology.cells.table import CELL_CLASSES, CellTable
+from pathology.config import Config
+from pathology.geometry import Spacing
+from pathology.runs import CellWriter, TileRow
+from pathology.runs.row import IhcScore
+from pathology.scoring import Evidence, counts_from_codes, tile_score
+from pathology.tiling import (
+    TileBatch,
+    TileGrid,
+    TileImage,
+    TileRef,
+    TileSource,
+    batches,
+    select_tiles,
+    tissue_fractions,
+)
+from pathology.tissue import RegionKind, Regions, TissueFinding, TissueMask, focus_score
+from pathology.types import AnyArray, BoolArray
+from pathology.wsi.slide import Slide
+
+__all__ = ["TileReading", "evaluable_area", "read_all_tiles"]
+
+#: A cell's centre may lie this far outside the coarse tissue mask and still count, in µm: the
+#: mask's own pixels and its smoothing blur the edge by about this much.
+EDGE_TOLERANCE_UM = 16.0
+_IN_SITU = CELL_CLASSES.index("in_situ")
+_TUMOUR = CELL_CLASSES.index("tumour")
+
+
+@dataclass(kw_only=True)
+class TileReading:
+    """Gather what the tiles of one slide give.
+
+    Parameters
+    ----------
+    spacing
+        Size of a level-0 pixel in µm.
+    rows
+        One row per tile that was taken up, in grid order.
+    class_counts
+        Cells of every class.
+    n_in_situ
+        Cells left out because they are in situ, by the model or by annotation.
+    failures
+        Why tiles failed, with their number.
+    """
+
+    spacing: Spacing
+    rows: list[TileRow] = field(default_factory=list)
+    class_counts: Counter[str] = field(default_factory=Counter)
+    n_in_situ: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    _parts: list[CellTable] = field(default_factory=list)
+
+    def add(self, row: TileRow, cells: CellTable, counted: CellTable, n_in_situ: int) -> None:
+        """Add one tile that was read: its row, all its cells and those that count."""
+        self.rows.append(row)
+        for code, n in enumerate(np.bincount(cells.cell_class, minlength=len(CELL_CLASSES))):
+            self.class_counts[CELL_CLASSES[code]] += int(n)
+        self.n_in_situ += n_in_situ
+        self._parts.append(counted)
+
+    @property
+    def failed_mm2(self) -> float:
+        """Tissue of the failed tiles in mm²."""
+        return sum(self._tissue_mm2(row) for row in self.rows if row.status == "failed")
+
+    @property
+    def tissue_mm2(self) -> float:
+        """Tissue of all tiles that were taken up, in mm²."""
+        return sum(self._tissue_mm2(row) for row in self.rows)
+
+    @property
+    def n_failed(self) -> int:
+        """Number of failed tiles."""
+        return sum(row.status == "failed" for row in self.rows)
+
+    def _tissue_mm2(self, row: TileRow) -> float:
+        return row.core.area * self.spacing.area_um2 * row.tissue_fraction / 1e6
+
+    @property
+    def tumour_mm2(self) -> float:
+        """Summed area of the evaluable tumour cells in mm²."""
+        return float(sum(part.area_um2.sum(dtype=np.float64) for part in self._parts)) / 1e6
+
+    def evidence(self) -> Evidence:
+        """Return what the guideline rules look at."""
+
+        def join(name: str) -> AnyArray:
+            empty = getattr(CellTable.empty(), name)
+            return np.concatenate([empty, *(getattr(part, name) for part in self._parts)])
+
+        return Evidence(
+            x_um=join("x_um"),
+            y_um=join("y_um"),
+            intensity=join("intensity"),
+            complete=join("complete"),
+            membrane_od=join("membrane_od"),
+            tissue_mm2=self.tissue_mm2,
+            failed_tissue_mm2=min(self.failed_mm2, self.tissue_mm2),
+            n_in_situ_excluded=self.n_in_situ,
+        )
+
+
+def evaluable_area(finding: TissueFinding) -> TissueMask:
+    """Return where a cell may count: on tissue or within 16 µm of it, never in an excluded area."""
+    pixel_um = (finding.tissue.pixel_area_mm2 * 1e6) ** 0.5
+    reach = max(1, round(EDGE_TOLERANCE_UM / pixel_um))
+    area = ndimage.binary_dilation(finding.tissue.mask, iterations=reach)
+    for excluded in finding.excluded.values():
+        area &= ~excluded.mask
+    return replace(finding.tissue, mask=np.asarray(area | finding.tissue.mask, dtype=np.bool_))
+
+
+def _inside(mask: TissueMask, x_px: AnyArray, y_px: AnyArray) -> BoolArray:
+    height, width = mask.mask.shape
+    cols = np.floor((x_px - mask.box.x) * width / mask.box.width).astype(np.int64)
+    rows = np.floor((y_px - mask.box.y) * height / mask.box.height).astype(np.int64)
+    within = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
+    found = np.zeros(len(x_px), dtype=np.bool_)
+    found[within] = mask.mask[rows[within], cols[within]]
+    return found
+
+
+def _judge(
+    cells: CellTable, area: TissueMask, regions: Regions | None, spacing: Spacing
+) -> tuple[CellTable, BoolArray]:
+    """Return the cells, in situ where annotated so, and which of them count as invasive tumour."""
+    x_px = cells.x_um.astype(np.float64) / spacing.x
+    y_px = cells.y_um.astype(np.float64) / spacing.y
+    counts = _inside(area, x_px, y_px)
+    if regions is not None:
+        codes = regions.classify_points(x_px, y_px)
+        annotated = (codes == RegionKind.IN_SITU) & (cells.cell_class == _TUMOUR)
+        classes = np.where(annotated, np.uint8(_IN_SITU), cells.cell_class)
+        cells = replace(cells, cell_class=classes)
+        counts &= regions.counts_as_tumour(x_px, y_px)
+    return cells, counts & np.asarray(cells.is_tumour, dtype=np.bool_)
+
+
+def _row(tile: TileRef, fraction: float, cells: CellTable, counted: CellTable) -> TileRow:
+    counts = counts_from_codes(counted.intensity, counted.complete)
+    label: IhcScore | None = tile_score(counts)  # type: ignore[assignment]
+    return TileRow(
+        tile_id=tile.tile_id,
+        x_px=tile.core.x,
+        y_px=tile.core.y,
+        width_px=tile.core.width,
+        height_px=tile.core.height,
+        status="ok",
+        tissue_fraction=fraction,
+        n_cells=cells.n,
+        n_tumour_cells=counted.n,
+        n_complete_intense=counts.complete_intense,
+        n_complete_weak_moderate=counts.complete_weak_moderate,
+        n_incomplete_moderate_intense=counts.incomplete_moderate_intense,
+        n_incomplete_faint=counts.incomplete_faint,
+        n_unstained=counts.unstained,
+        mean_membrane_od=float(counted.membrane_od.mean(dtype=np.float64)) if counted.n else None,
+        tile_score=label,
+    )
+
+
+def _failed_row(tile: TileRef, fraction: float) -> TileRow:
+    core = tile.core
+    return TileRow(
+        tile_id=tile.tile_id,
+        x_px=core.x,
+        y_px=core.y,
+        width_px=core.width,
+        height_px=core.height,
+        status="failed",
+        tissue_fraction=fraction,
+    )
+
+
+def read_all_tiles(
+    slide: Slide,
+    finding: TissueFinding,
+    grid: TileGrid,
+    reader: TileReader,
+    writer: CellWriter,
+    *,
+    regions: Regions | None,
+    config: Config,
+    advance: Callable[[float, float], None],
+) -> TileReading:
+    """Read every tile with enough tissue, in grid order.
+
+    Parameters
+    ----------
+    slide
+        The open slide.
+    finding
+        Its tissue and white point.
+    grid
+        Its tiles.
+    reader
+        What finds the cells.
+    writer
+        Takes the cells of all classes; memory does not grow with them.
+    regions
+        Annotated regions, or None.
+    config
+        Configuration.
+    advance
+        Called with the mm² of tissue done and in all.
+
+    Returns
+    -------
+    TileReading
+        Rows, counts, and the columns of the counting cells that the score needs.
+    """
+    tiles = select_tiles(grid, finding.tissue, min_fraction=config.tissue.min_tile_fraction)
+    fractions = _fractions(tiles, finding.tissue)
+    reading, area = TileReading(spacing=grid.spacing), evaluable_area(finding)
+    pixel_mm2 = grid.core_width * grid.core_height * grid.spacing.area_um2 / 1e6
+    total_mm2 = sum(fractions.values()) * pixel_mm2
+    done_mm2 = 0.0
+
+    def failed(image: TileImage) -> None:
+        reading.rows.append(_failed_row(image.tile, fractions[image.tile.tile_id]))
+        reading.failures[image.error] += 1
+
+    source = TileSource(
+        slide,
+        grid,
+        tiles,
+        workers=config.runtime.workers,
+        queue_tiles=config.runtime.queue_tiles,
+        want_context=reader.spec.context_halo_px > 0,
+        tissue=finding.tissue,
+    )
+    advance(0.0, total_mm2)
+    groups = batches(source, reader.batch_size, finding.white_point, grid, on_failed=failed)
+    for batch in groups:
+        for tile, found, sharpness in zip(
+            batch.tiles, reader.read(batch), _focus(batch), strict=True
+        ):
+            cells, counts = _judge(found, area, regions, grid.spacing)
+            writer.write(cells)
+            row = _row(tile, fractions[tile.tile_id], cells, cells.take(counts))
+            n_in_situ = int(np.count_nonzero(cells.cell_class == _IN_SITU))
+            reading.add(replace(row, focus=sharpness), cells, _light(cells.take(counts)), n_in_situ)
+            done_mm2 += fractions[tile.tile_id] * pixel_mm2
+        advance(done_mm2, total_mm2)
+    # Failed tiles come along while batches fill up; the table is in grid order whatever the batch.
+    reading.rows.sort(key=lambda item: item.tile_id)
+    return reading
+
+
+def _fractions(tiles: Sequence[TileRef], tissue: TissueMask) -> dict[int, float]:
+    shares = tissue_fractions(tiles, tissue)
+    return {tile.tile_id: float(share) for tile, share in zip(tiles, shares, strict=True)}
+
+
+def _focus(batch: TileBatch) -> list[float | None]:
+    halo = batch.grid.spec.halo_px
+    inner = slice(halo, halo + batch.grid.tile_px)
+    scores = [focus_score(image[inner, inner]) for image in batch.detail]
+    return [score if np.isfinite(score) else None for score in scores]
+
+
+def _light(cells: CellTable) -> CellTable:
+    """Drop the rays: 64 of a cell's 100 bytes, which nothing after the table needs."""
+    return replace(
+        cells,
+        outline_r=np.broadcast_to(np.uint8(0), cells.outline_r.shape),
+        ray_od=np.broadcast_to(np.uint8(0), cells.ray_od.shape),
+    )

@@ -1,0 +1,113 @@
+"""The two small tables of a page: what was checked, and where the result comes from."""
+
+from __future__ import annotations
+
+from pathology import __version__
+from pathology.report.facts import percent
+from pathology.report.words import REGION_SOURCE_WORDS
+from pathology.runs.result import SlideResult
+
+__all__ = ["provenance_rows", "quality_rows"]
+
+_CONTROL = {"not_assessed": "not assessed", "passed": "passed", "failed": "failed"}
+_MPP_SOURCE = {
+    "header": "file header",
+    "manifest": "manifest",
+    "argument": "--mpp",
+    "array": "given with the pixels",
+}
+
+
+def quality_rows(result: SlideResult) -> list[tuple[str, str]]:
+    """Return name and value of each check, those that are known.
+
+    Parameters
+    ----------
+    result
+        The slide.
+
+    Returns
+    -------
+    list of (str, str)
+        In a fixed order; the named measurements last.
+    """
+    rows: list[tuple[str, str | None]] = [
+        ("Control", _CONTROL.get(result.control_status or "")),
+        ("Tissue", _with_unit(result.tissue_mm2, "mm²")),
+        ("Tumour", _with_unit(result.tumour_mm2, "mm²")),
+        ("Tiles", _tiles(result)),
+        ("In situ cells left out", _whole(result.n_in_situ_excluded)),
+        ("Upper bound of stained cells", _percentage(result.ultralow_upper_pct)),
+        ("Stain check", result.stain_check.verdict if result.stain_check else None),
+        ("Glass (R, G, B)", _white(result)),
+    ]
+    for name, value in result.qc.items():
+        rows.append((name.replace("_", " ").capitalize(), _plain(value)))
+    return [(name, value) for name, value in rows if value is not None]
+
+
+def provenance_rows(result: SlideResult) -> list[tuple[str, str]]:
+    """Return name and value of everything that the result was made with.
+
+    Parameters
+    ----------
+    result
+        The slide.
+    """
+    pixel = None
+    if result.mpp is not None:
+        pixel = f"{result.mpp:.4g} µm, from: {_MPP_SOURCE.get(str(result.mpp_source), '')}"
+    region = REGION_SOURCE_WORDS.get(result.region_source or "")
+    if region and result.regions and result.regions.name:
+        region = f"{region} ({result.regions.name})"
+    rows: list[tuple[str, str | None]] = [
+        ("Guideline", result.guideline),
+        ("Rule", result.deciding_rule),
+        ("Calibration", result.calibration),
+        ("Assay", result.assay),
+        ("Model", result.model),
+        ("Model sha256", result.model_sha256),
+        ("Configuration", result.config_hash),
+        ("Tumour region", region),
+        ("Pixel size", pixel),
+        ("Scanner format", result.vendor),
+        ("Colour profile", result.icc_profile),
+        ("Stain run", result.stain_run),
+        ("Specimen", result.specimen_type),
+        ("Role", "control" if result.role == "control" else None),
+        ("Expected score", result.expected_score),
+        ("Program", f"her2-ihc {__version__}"),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _with_unit(value: float | None, unit: str) -> str | None:
+    return None if value is None else f"{value:.2f} {unit}"
+
+
+def _whole(value: int | None) -> str | None:
+    return None if value is None else f"{value:,}"
+
+
+def _percentage(value: float | None) -> str | None:
+    return None if value is None else percent(value, digits=2)
+
+
+def _tiles(result: SlideResult) -> str | None:
+    if result.tiles is None:
+        return None
+    return f"{result.tiles:,}, of which {result.failed_tiles:,} could not be read"
+
+
+def _white(result: SlideResult) -> str | None:
+    if result.white_point is None:
+        return None
+    return ", ".join(f"{value:.0f}" for value in result.white_point)
+
+
+def _plain(value: object) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

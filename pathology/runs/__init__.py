@@ -1,0 +1,86 @@
+"""The run folder: its layout, its tables, and the rules that keep them whole.
+
+This room is the only writer and reader of tables. Every file is written to a temporary name, synced
+and renamed, so that a file that exists is complete; a slide is done when its ``result.json`` exists
+and fits the slide, the configuration and the model.
+"""
+
+from __future__ import annotations
+
+from pathology.runs.atomic import AtomicFile, atomic_write_bytes
+from pathology.runs.blocks import (
+    BoxBlock,
+    ErrorBlock,
+    GridBlock,
+    OutputFile,
+    RegionsBlock,
+    SpacingBlock,
+    StainBlock,
+)
+from pathology.runs.cases import CASE_COLUMNS, CaseRow, summarise_cases, write_cases
+from pathology.runs.cells import CellWriter, read_cells
+from pathology.runs.folder import RunFolder, SlideFolder
+from pathology.runs.jsonschema import generate_result_schema, load_result_schema
+from pathology.runs.layout import make_slide_id, path_text, unique_slide_ids
+from pathology.runs.log import (
+    RunInfo,
+    RunKey,
+    RunLog,
+    now,
+    read_run_info,
+    write_run_info,
+)
+from pathology.runs.result import SCHEMA_VERSION, SlideResult, count_columns, result_from_error
+from pathology.runs.results import read_results, read_rows, write_results
+from pathology.runs.row import COLUMN_KINDS, PATTERN_COLUMNS, RESULT_COLUMNS, TIER_ORDER, ResultRow
+from pathology.runs.schema import CELL_SCHEMA, RESULT_SCHEMA, TILE_SCHEMA
+from pathology.runs.tiles import TileRow, read_tiles, write_tiles
+
+__all__ = [
+    "CASE_COLUMNS",
+    "CELL_SCHEMA",
+    "COLUMN_KINDS",
+    "PATTERN_COLUMNS",
+    "RESULT_COLUMNS",
+    "RESULT_SCHEMA",
+    "SCHEMA_VERSION",
+    "TIER_ORDER",
+    "TILE_SCHEMA",
+    "AtomicFile",
+    "BoxBlock",
+    "CaseRow",
+    "CellWriter",
+    "ErrorBlock",
+    "GridBlock",
+    "OutputFile",
+    "RegionsBlock",
+    "ResultRow",
+    "RunFolder",
+    "RunInfo",
+    "RunKey",
+    "RunLog",
+    "SlideFolder",
+    "SlideResult",
+    "SpacingBlock",
+    "StainBlock",
+    "TileRow",
+    "atomic_write_bytes",
+    "count_columns",
+    "generate_result_schema",
+    "load_result_schema",
+    "make_slide_id",
+    "now",
+    "path_text",
+    "read_cells",
+    "read_results",
+    "read_rows",
+    "read_run_info",
+    "read_tiles",
+    "result_from_error",
+    "summarise_cases",
+    "unique_slide_ids",
+    "write_cases",
+    "write_results",
+    "write_run_info",
+    "write_tiles",
+]

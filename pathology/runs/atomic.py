@@ -1,0 +1,239 @@
+"""Write files so that a file that exists is complete, whatever kills the program.
+
+A file is written under a temporary name in its own folder, synced, renamed over its final name,
+and the folder is synced. A kill leaves the old file, the new file, or a temporary name that no
+reader looks at and that the next run removes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from pathology.errors import ReasonCode, SlideError
+
+__all__ = [
+    "TEMP_MARK",
+    "AtomicFile",
+    "atomic_write_bytes",
+    "disk_errors",
+    "is_temporary",
+    "remove_temporary",
+    "sync_folder",
+]
+
+#: Part of every temporary name; no other file of a run folder carries it.
+TEMP_MARK = ".her2-tmp-"
+# "No space", "quota exceeded" and "file too large for the medium" have the same remedy.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether a file name is that of an unfinished file of ours.
+
+    Examples
+    --------
+    >>> is_temporary(".cells.parquet.her2-tmp-4711"), is_temporary("cells.parquet")
+    (True, False)
+    """
+    return name.startswith(".") and TEMP_MARK in name
+
+
+def remove_temporary(folder: Path) -> int:
+    """Remove the unfinished files of a folder, not of the folders in it.
+
+    Returns
+    -------
+    int
+        How many there were.
+
+    Raises
+    ------
+    SlideError
+        If one cannot be removed.
+    """
+    if not folder.is_dir():
+        return 0
+    left = [entry for entry in folder.iterdir() if is_temporary(entry.name)]
+    with disk_errors(folder):
+        for entry in left:
+            entry.unlink(missing_ok=True)
+    return len(left)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an operating-system error while writing into one that names the file and the fix.
+
+    Parameters
+    ----------
+    path
+        The file or folder that is written.
+
+    Raises
+    ------
+    SlideError
+        With the reason ``disk_full`` or ``output_not_writable``.
+
+    Examples
+    --------
+    >>> with disk_errors(Path("out/cells.parquet")):
+    ...     raise OSError(errno.ENOSPC, "No space left on device")
+    Traceback (most recent call last):
+    pathology.errors.SlideError: out/cells.parquet: the disk is full. Free some space, then ...
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise SlideError(
+                f"{path}: the disk is full",
+                reason=ReasonCode.DISK_FULL,
+                fix="Free some space, then give the same command again: it goes on.",
+            ) from error
+        raise SlideError(
+            f"{path}: cannot be written ({error.strerror or error})",
+            reason=ReasonCode.OUTPUT_NOT_WRITABLE,
+            fix="Check that the output folder exists and may be written.",
+        ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable (no-op on Windows, which has no such call).
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be synced.
+    """
+    if sys.platform == "win32":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class AtomicFile:
+    """Write one file that appears under its name only when it is complete.
+
+    Use it in a ``with`` block: a block that ends normally publishes the file, a block that raises
+    leaves no trace of it and an older file of that name as it was.
+
+    Parameters
+    ----------
+    path
+        Final name; its folder must exist.
+
+    Raises
+    ------
+    SlideError
+        If the file cannot be created, written or renamed (``disk_full``, ``output_not_writable``).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with AtomicFile(Path(folder) / "a.txt") as file:
+    ...         _ = file.stream.write(b"abc")
+    ...     (Path(folder) / "a.txt").read_bytes()
+    b'abc'
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._temporary = path.with_name(f".{path.name}{TEMP_MARK}{os.getpid()}")
+        self._stream: BinaryIO | None = None
+        # Exclusive creation does not follow a link that someone left under this name.
+        with disk_errors(path):
+            self._temporary.unlink(missing_ok=True)
+            self._stream = self._temporary.open("xb")
+
+    @property
+    def stream(self) -> BinaryIO:
+        """The open binary file to write to.
+
+        Raises
+        ------
+        ValueError
+            If the file was committed or discarded.
+        """
+        if self._stream is None:
+            raise ValueError(f"{self.path}: the file is closed")
+        return self._stream
+
+    def commit(self) -> None:
+        """Sync and rename, then sync the folder; leaves no temporary file if that fails.
+
+        Raises
+        ------
+        SlideError
+            If the disk is full or the folder cannot be written.
+        """
+        stream = self.stream
+        try:
+            with disk_errors(self.path):
+                stream.flush()
+                os.fsync(stream.fileno())
+                stream.close()
+                self._temporary.replace(self.path)
+                sync_folder(self.path.parent)
+        except BaseException:
+            self.discard()
+            raise
+        self._stream = None
+
+    def discard(self) -> None:
+        """Close and remove the unfinished file; nothing to do where there is none."""
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        try:
+            stream.close()
+        except OSError:
+            # A full disk refuses the buffered rest again; the file goes anyway.
+            pass
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        """Return the file."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Publish the file, or remove it where the block raised."""
+        if kind is None:
+            self.commit()
+        else:
+            self.discard()
+
+
+def atomic_write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file at once.
+
+    Parameters
+    ----------
+    path
+        Final name; its folder must exist.
+    content
+        All bytes of the file.
+
+    Raises
+    ------
+    SlideError
+        If the disk is full or the folder cannot be written.
+    """
+    with AtomicFile(path) as file, disk_errors(path):
+        file.stream.write(content)

@@ -1,0 +1,152 @@
+"""Comma-separated tables that a spreadsheet cannot be tricked with, and that read back exactly.
+
+UTF-8 without a byte-order mark, comma, ``"`` around fields that need it, lines end with LF. Nothing
+is an empty field. Booleans are ``true`` and ``false``. Numbers have a fixed number of decimals.
+
+A spreadsheet runs a text that begins with ``=``, ``+``, ``-`` or ``@`` as a formula, and file names
+come from outside. Such a text gets an apostrophe in front, which spreadsheets take for "this is
+text"; so does a text that already begins with apostrophes before such a sign, so that
+:func:`unguard` always gives back what was there.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from pathology.errors import OutputError
+
+__all__ = ["Cell", "format_cell", "guard", "parse_csv", "render_csv", "unguard"]
+
+#: What a field may hold.
+Cell = str | int | float | bool | None
+
+#: Decimals of numbers: 0.0001 percentage points is far below one cell in any count. Pixel sizes
+#: have six, because scanners give 0.2527 or 0.250391 and areas go with the square.
+_DECIMALS = 4
+_DECIMALS_OF = {"mpp": 6}
+_NEEDS_QUOTES = re.compile(r"""[,"\r\n]|^\s|\s$""")
+# Signs that start a formula, also in full width and behind blanks, and the control characters that
+# some spreadsheets drop before they look.
+_FORMULA = re.compile(r"[\s']*[=+\-@＝＋－＠]|'*[\t\r\n]")
+
+
+def guard(text: str) -> str:
+    """Make a text safe to open in a spreadsheet.
+
+    Examples
+    --------
+    >>> guard("=1+1"), guard("'=1"), guard("a=b"), guard("1+")
+    ("'=1+1", "''=1", 'a=b', '1+')
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unguard(text: str) -> str:
+    """Undo :func:`guard`.
+
+    Examples
+    --------
+    >>> unguard("'=1+1"), unguard("''=1"), unguard("'a")
+    ('=1+1', "'=1", "'a")
+    """
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def format_cell(value: Cell, *, column: str = "") -> str:
+    """Write one value as text.
+
+    Parameters
+    ----------
+    value
+        What the field holds; None gives an empty field.
+    column
+        Name of the column, which decides on the decimals.
+
+    Examples
+    --------
+    >>> [format_cell(value) for value in (None, True, 3, 12.345678, -0.00001, "@a")]
+    ['', 'true', '3', '12.3457', '0.0', "'@a"]
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        # Adding zero turns -0.0 into 0.0.
+        return repr(round(float(value), _DECIMALS_OF.get(column, _DECIMALS)) + 0.0)
+    return guard(value) if isinstance(value, str) else str(value)
+
+
+def render_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> bytes:
+    r"""Write a table.
+
+    Parameters
+    ----------
+    columns
+        Names, in their order.
+    rows
+        One value for each column.
+
+    Returns
+    -------
+    bytes
+        The file.
+
+    Examples
+    --------
+    >>> render_csv(["a", "b"], [{"a": "x, y", "b": 0.5}])
+    b'a,b\n"x, y",0.5\n'
+    """
+    lines = [",".join(columns)]
+    lines.extend(
+        ",".join(_quote(format_cell(row[name], column=name)) for name in columns) for row in rows
+    )
+    return ("\n".join(lines) + "\n").encode()
+
+
+def parse_csv(content: bytes, *, name: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Read a table that :func:`render_csv` wrote.
+
+    Parameters
+    ----------
+    content
+        The file; a byte-order mark, as spreadsheets add one, is taken off.
+    name
+        Name of the file, for messages.
+
+    Returns
+    -------
+    tuple
+        Names of the columns, and the rows as texts, guarded ones restored.
+
+    Raises
+    ------
+    OutputError
+        If it is not such a table.
+    """
+    try:
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        lines = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise OutputError(f"{name}: not a table in UTF-8 with commas ({error})") from error
+    if not lines:
+        raise OutputError(f"{name}: the table is empty, not even a header is there")
+    columns, body = lines[0], lines[1:]
+    for number, line in enumerate(body, start=2):
+        if len(line) != len(columns):
+            raise OutputError(
+                f"{name}: row {number} has {len(line)} fields, the header {len(columns)}"
+            )
+    rows = [dict(zip(columns, map(unguard, line), strict=True)) for line in body]
+    return columns, rows
+
+
+def _quote(field: str) -> str:
+    # Written by hand because the standard module leaves a lone carriage return unquoted on some
+    # versions of Python, and such a file does not read back. Outer blanks are quoted to be kept.
+    if _NEEDS_QUOTES.search(field):
+        return '"' + field.replace('"', '""') + '"'
+    return field

@@ -1,0 +1,197 @@
+"""``results.csv`` and ``results.parquet``: one row for every input slide, whatever happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from pathology.errors import OutputError, SlideError
+from pathology.runs.atomic import AtomicFile, atomic_write_bytes, disk_errors
+from pathology.runs.csvfile import Cell, parse_csv, render_csv
+from pathology.runs.layout import RESULT, RESULTS_CSV, RESULTS_PARQUET, slide_folder
+from pathology.runs.result import SlideResult
+from pathology.runs.row import COLUMN_KINDS, RESULT_COLUMNS, ResultRow
+from pathology.runs.schema import RESULT_SCHEMA, TABLE_OPTIONS
+
+__all__ = ["read_results", "read_rows", "row_cells", "sort_results", "write_results"]
+
+
+def sort_results(results: Iterable[SlideResult]) -> list[SlideResult]:
+    """Put results into the order of the tables: by path, then by slide id.
+
+    The order in which slides were finished plays no part.
+
+    Raises
+    ------
+    OutputError
+        If a slide id occurs twice.
+    """
+    ordered = sorted(results, key=lambda result: (result.path, result.slide_id))
+    seen: set[str] = set()
+    for result in ordered:
+        if result.slide_id in seen:
+            raise OutputError(f"{result.path}: slide id {result.slide_id} occurs twice")
+        seen.add(result.slide_id)
+    return ordered
+
+
+def row_cells(row: ResultRow) -> dict[str, Cell]:
+    """Turn a result into the values of its row, words joined by ``;``.
+
+    Examples
+    --------
+    >>> row = ResultRow(slide_id="a", path="a", status="failed",
+    ...                 reasons=("disk_full", "unreadable"))
+    >>> row_cells(row)["reasons"]
+    'unreadable;disk_full'
+    """
+    cells: dict[str, Cell] = {}
+    for name, kind in COLUMN_KINDS.items():
+        value = getattr(row, name)
+        cells[name] = (";".join(value) or None) if kind == "codes" else value
+    return cells
+
+
+def write_results(folder: Path, results: Iterable[SlideResult]) -> list[SlideResult]:
+    """Write ``results.csv`` and ``results.parquet``.
+
+    Both hold the same rows in the same order; numbers are rounded in the CSV file only.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    results
+        One for every input slide, in any order.
+
+    Returns
+    -------
+    list of SlideResult
+        The results in the order of the tables.
+
+    Raises
+    ------
+    OutputError
+        If a slide id occurs twice, the disk is full or the folder cannot be written.
+    """
+    ordered = sort_results(results)
+    rows = [row_cells(result) for result in ordered]
+    table = pa.Table.from_pylist(rows, schema=RESULT_SCHEMA)
+    path = folder / RESULTS_PARQUET
+    try:
+        with AtomicFile(path) as file, disk_errors(path):
+            pq.write_table(table, file.stream, **TABLE_OPTIONS)
+        atomic_write_bytes(folder / RESULTS_CSV, render_csv(RESULT_COLUMNS, rows))
+    except SlideError as error:
+        raise OutputError(error.message, fix=error.fix) from error
+    return ordered
+
+
+def read_rows(path: Path) -> list[ResultRow]:
+    """Read a ``results.csv``: numbers as they were rounded, texts exactly as they were.
+
+    Parameters
+    ----------
+    path
+        The file. Columns that a later version appended are left out.
+
+    Returns
+    -------
+    list of ResultRow
+        In the order of the file.
+
+    Raises
+    ------
+    OutputError
+        If the file is missing, or is not such a table; names the row and the column.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be read ({error.strerror or error})",
+            fix="Name the output folder of `her2 score`; an interrupted run is finished by the "
+            "same command.",
+        ) from error
+    columns, rows = parse_csv(content, name=str(path))
+    if tuple(columns[: len(RESULT_COLUMNS)]) != RESULT_COLUMNS:
+        raise OutputError(f"{path}: these are not the columns of a table of results")
+    return [_parse_row(row, where=f"{path}: row {n}") for n, row in enumerate(rows, start=2)]
+
+
+def read_results(folder: Path | str) -> list[SlideResult]:
+    """Read the results of a run.
+
+    Parameters
+    ----------
+    folder
+        The folder given as ``--out`` to ``her2 score``.
+
+    Returns
+    -------
+    list of SlideResult
+        One for every row of ``results.csv``, in its order, with everything that the slide's
+        ``result.json`` says; from the row alone where that file could not be written.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds no finished run, or its files contradict each other.
+    """
+    root = Path(folder)
+    return [_read_result(root, row) for row in read_rows(root / RESULTS_CSV)]
+
+
+def _read_result(root: Path, row: ResultRow) -> SlideResult:
+    path = slide_folder(root, row.slide_id) / RESULT
+    try:
+        result = SlideResult.from_json(path.read_bytes())
+    except FileNotFoundError:
+        return SlideResult(**{name: getattr(row, name) for name in RESULT_COLUMNS})
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path}: cannot be read ({error})") from error
+    if (result.slide_id, result.status, result.ihc_score) != (
+        row.slide_id,
+        row.status,
+        row.ihc_score,
+    ):
+        raise OutputError(
+            f"{path} and {RESULTS_CSV} disagree on this slide",
+            fix="Give the command of the run again, so that it writes its tables anew.",
+        )
+    return result
+
+
+def _parse_row(row: dict[str, str], *, where: str) -> ResultRow:
+    values: dict[str, Any] = {}
+    for name, kind in COLUMN_KINDS.items():
+        try:
+            values[name] = _parse_cell(row[name], kind)
+        except ValueError as error:
+            raise OutputError(f"{where}: column {name}: {error}") from error
+    try:
+        return ResultRow(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise OutputError(f"{where}: {place} {first['msg']}".strip()) from error
+
+
+def _parse_cell(text: str, kind: str) -> object:
+    if kind == "codes":
+        return tuple(text.split(";")) if text else ()
+    if not text:
+        return None
+    if kind == "bool":
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{text!r} is neither true nor false")
+        # Spreadsheets write TRUE.
+        return text.lower() == "true"
+    if kind == "int":
+        return int(text)
+    return float(text) if kind == "float" else text

@@ -1,0 +1,299 @@
+"""From the evaluable tumour cells of a slide to its score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pathology.config import ScoringConfig
+from pathology.errors import ReasonCode
+from pathology.scoring.bootstrap import Blocks, make_blocks
+from pathology.scoring.clusters import contiguous_clusters
+from pathology.scoring.codes import counts_from_codes, pattern_codes
+from pathology.scoring.counts import PatternCounts
+from pathology.scoring.decision import ClusterSizes, Decision
+from pathology.scoring.evidence import Evidence
+from pathology.scoring.guidelines import Guideline, load_guideline
+from pathology.scoring.rules import OUTCOMES, apply_rules
+from pathology.scoring.slide_score import SlideScore
+from pathology.scoring.tiers import her2_status, her2_tier, ish_reflex
+from pathology.scoring.uncertainty import Uncertainty, assess
+from pathology.scoring.unseen import scores_with_unseen, unseen_cells
+from pathology.types import BoolArray, U8Array
+
+__all__ = ["h_score", "score_evidence"]
+
+#: Patterns whose cells make up a cluster, by code: complete intense; complete of any intensity;
+#: incomplete moderate-intense.
+_CLUSTERED: tuple[tuple[int, ...], ...] = ((4,), (3, 4), (2,))
+
+
+def h_score(counts: PatternCounts) -> float | None:
+    """Return the H-score of membrane intensity, whatever the completeness.
+
+    Faint and weak cells count 1, moderate 2, intense 3, each per cent of evaluable tumour cells.
+
+    Parameters
+    ----------
+    counts
+        Evaluable tumour cells.
+
+    Returns
+    -------
+    float or None
+        0 to 300; None without cells.
+
+    Examples
+    --------
+    >>> h_score(PatternCounts(unstained=40, weak_incomplete=20, moderate_complete=20,
+    ...                       intense_complete=20))
+    120.0
+    """
+    if counts.total == 0:
+        return None
+    weak = counts.incomplete_faint + counts.faint_complete + counts.weak_complete
+    moderate = counts.moderate_incomplete + counts.moderate_complete
+    intense = counts.intense_incomplete + counts.intense_complete
+    return 100 * (weak + 2 * moderate + 3 * intense) / counts.total
+
+
+def score_evidence(
+    evidence: Evidence,
+    params: ScoringConfig,
+    *,
+    guideline: Guideline | None = None,
+    limit_of_blank_od: float = 0.0,
+    refusals: Sequence[ReasonCode] = (),
+) -> SlideScore:
+    """Score a slide from its evaluable tumour cells.
+
+    Missing evidence is never a low score: without enough cells, or where tissue that could not be
+    read might change the score, there is none.
+
+    Parameters
+    ----------
+    evidence
+        Cells, tissue and failed tissue.
+    params
+        The section ``scoring`` of the configuration.
+    guideline
+        The guideline; None reads the one that ``params`` names.
+    limit_of_blank_od
+        The limit of blank that was subtracted from the measurements, in OD. With 0 a score of 0 is
+        flagged ``limit_of_blank_unset``: neither its null nor its ultralow can be claimed.
+    refusals
+        Reasons why there can be no score that were found before (controls, focus and the like); the
+        percentages are given all the same.
+
+    Returns
+    -------
+    SlideScore
+        Scored, or not scorable with reasons.
+
+    Raises
+    ------
+    ConfigError
+        If the guideline is not known.
+    ValueError
+        If a refusal means that the slide could not be processed.
+
+    Examples
+    --------
+    >>> from pathology.config import load_config
+    >>> n = 200
+    >>> place = np.arange(n, dtype=np.float32) * 10
+    >>> intensity = np.zeros(n, dtype=np.uint8)
+    >>> intensity[:50] = 4
+    >>> evidence = Evidence(x_um=place, y_um=place, intensity=intensity, complete=intensity == 4,
+    ...                     membrane_od=intensity * np.float32(0.2), tissue_mm2=1.0)
+    >>> score = score_evidence(evidence, load_config().scoring)
+    >>> score.ihc_score, score.her2_tier, score.deciding_clause
+    ('3+', 'her2_positive', '3+: 25.0 % complete intense > 10 % (50 of 200 cells)')
+    """
+    chosen = guideline or load_guideline(params.guideline)
+    pattern = pattern_codes(evidence.intensity, evidence.complete)
+    members, clusters = _clusters(evidence, pattern, params)
+    slide = _Slide(
+        evidence=evidence,
+        counts=counts_from_codes(evidence.intensity, evidence.complete),
+        clusters=clusters,
+        blocks=make_blocks(
+            evidence.x_um, evidence.y_um, pattern, members, block_um=params.bootstrap_block_um
+        ),
+        unseen=unseen_cells(evidence, params),
+        guideline=chosen,
+        params=params,
+    )
+    # Refusals come first: cells of a slide that is not to be trusted say nothing about tumour.
+    reasons = set(refusals) or _missing(slide)
+    if reasons:
+        return _refuse(slide, tuple(code for code in ReasonCode if code in reasons))
+    return _score(slide, limit_of_blank_od)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Slide:
+    evidence: Evidence
+    counts: PatternCounts
+    clusters: ClusterSizes
+    blocks: Blocks
+    unseen: int
+    guideline: Guideline
+    params: ScoringConfig
+
+    def common(self) -> dict[str, Any]:
+        """Return the fields that do not depend on whether there is a score."""
+        densities = self.evidence.membrane_od
+        return {
+            "counts": self.counts,
+            # An exact sum: the mean does not depend on the order of the cells.
+            "mean_membrane_od": math.fsum(densities.tolist()) / len(densities)
+            if len(densities)
+            else None,
+            "h_score": h_score(self.counts),
+            "guideline": self.guideline.id,
+            "guideline_version": self.guideline.version,
+            "clusters": self.clusters,
+            "unseen_cells": self.unseen,
+            "n_in_situ_excluded": self.evidence.n_in_situ_excluded,
+            "n_blocks": len(self.blocks.cells),
+        }
+
+
+def _clusters(
+    evidence: Evidence, pattern: U8Array, params: ScoringConfig
+) -> tuple[BoolArray, ClusterSizes]:
+    """Return (n, 3) bool: cells in clusters that are large enough, and the largest clusters."""
+    members = np.zeros((evidence.n, len(_CLUSTERED)), dtype=np.bool_)
+    largest = []
+    for column, codes in enumerate(_CLUSTERED):
+        rows = np.flatnonzero(np.isin(pattern, codes))
+        labels = contiguous_clusters(
+            evidence.x_um[rows], evidence.y_um[rows], params.cluster_link_um
+        )
+        sizes = np.bincount(labels)
+        members[rows, column] = sizes[labels] >= params.cluster_min_cells
+        largest.append(int(sizes.max(initial=0)))
+    return members, ClusterSizes(
+        complete_intense=largest[0],
+        complete_weak_moderate=largest[1],
+        incomplete_moderate_intense=largest[2],
+    )
+
+
+def _missing(slide: _Slide) -> set[ReasonCode]:
+    """Tell what evidence is missing for a score."""
+    total, unseen, least = slide.counts.total, slide.unseen, slide.params.min_tumour_cells
+    if total >= least:
+        return {ReasonCode.FAILED_TILES} if unseen and _could_change(slide) else set()
+    if unseen and slide.evidence.read_mm2 == 0:
+        # Where nothing was read, nothing can be said about tumour.
+        return {ReasonCode.FAILED_TILES}
+    found = {ReasonCode.TOO_FEW_CELLS if total else ReasonCode.NO_TUMOUR}
+    if total + unseen >= least:
+        found.add(ReasonCode.FAILED_TILES)
+    return found
+
+
+def _could_change(slide: _Slide) -> bool:
+    seen = _decide(slide).score
+    possible = scores_with_unseen(
+        slide.counts,
+        slide.unseen,
+        guideline=slide.guideline,
+        params=slide.params,
+        clusters=slide.clusters,
+    )
+    return possible != {seen}
+
+
+def _decide(slide: _Slide) -> Decision:
+    return apply_rules(
+        slide.counts, guideline=slide.guideline, params=slide.params, clusters=slide.clusters
+    )
+
+
+def _refuse(slide: _Slide, reasons: tuple[ReasonCode, ...]) -> SlideScore:
+    words = {
+        ReasonCode.NO_TUMOUR: "no evaluable tumour cell",
+        ReasonCode.TOO_FEW_CELLS: f"{slide.counts.total:,} evaluable tumour cells, fewer than "
+        f"{slide.params.min_tumour_cells:,}",
+        ReasonCode.FAILED_TILES: f"up to {slide.unseen:,} tumour cells in tissue that could not "
+        "be read, which could change the score",
+    }
+    return SlideScore(
+        status="not_scorable",
+        reasons=reasons,
+        ihc_score=None,
+        her2_status=her2_status(None),
+        her2_tier=None,
+        ish_reflex=None,
+        deciding_rule="1_not_evaluable",
+        deciding_clause="no score: "
+        + "; ".join(words.get(code, code.replace("_", " ")) for code in reasons),
+        effective_cells=None,
+        **slide.common(),
+    )
+
+
+def _score(slide: _Slide, limit_of_blank_od: float) -> SlideScore:
+    decision = _decide(slide)
+    sure = assess(
+        decision,
+        slide.blocks,
+        guideline=slide.guideline,
+        params=slide.params,
+        unseen=slide.unseen,
+    )
+    flags = _flags(decision, sure, slide, limit_of_blank_od)
+    shares = sure.shares or (None,) * len(OUTCOMES)
+    return SlideScore(
+        status="scored",
+        reasons=(),
+        ihc_score=decision.score,
+        her2_status=her2_status(decision.score),
+        her2_tier=her2_tier(decision.score, below_one=decision.below_one),
+        ish_reflex=ish_reflex(decision.score) or False,
+        deciding_rule=decision.rule,
+        deciding_clause=decision.clause,
+        deciding_patterns=decision.patterns,
+        deciding_pct=decision.pct,
+        deciding_lo=min(sure.lo, decision.pct),
+        deciding_hi=max(sure.hi, decision.pct),
+        cutoff_pct=decision.cutoff_pct,
+        distance_to_cutoff_pp=decision.distance_pp,
+        nearest_score=decision.nearest_score,
+        boot_share_null=shares[0],
+        boot_share_ultralow=shares[1],
+        boot_share_1=shares[2],
+        boot_share_2=shares[3],
+        boot_share_3=shares[4],
+        ultralow_upper_pct=sure.stained_upper if decision.score == "0" else None,
+        borderline="borderline" in flags,
+        flags=flags,
+        effective_cells=sure.effective,
+        **slide.common(),
+    )
+
+
+def _flags(
+    decision: Decision, sure: Uncertainty, slide: _Slide, limit_of_blank_od: float
+) -> tuple[str, ...]:
+    params = slide.params
+    unstable = sure.agreement is not None and sure.agreement < params.boot_share_min
+    null = decision.below_one == "null"
+    tests = {
+        "borderline": decision.distance_pp <= params.borderline_pp
+        or unstable
+        or "gap_pattern" in decision.flags,
+        "bootstrap_unstable": unstable,
+        "few_blocks": len(slide.blocks.cells) < params.bootstrap_min_blocks,
+        "failed_tiles": slide.unseen > 0,
+        "limit_of_blank_unset": decision.score == "0" and limit_of_blank_od <= 0,
+        "ultralow_not_excluded": null and sure.stained_upper > params.ultralow_max_pct,
+    }
+    return tuple(sorted({*decision.flags, *(name for name, holds in tests.items() if holds)}))

@@ -1,0 +1,34 @@
+"""Tissue: where it is, what is in its way, which stain it has, and the regions drawn on it."""
+
+from __future__ import annotations
+
+from pathology.tissue.finder import find_tissue
+from pathology.tissue.finding import ExcludedKind, TissueFinding
+from pathology.tissue.focus import focus_score
+from pathology.tissue.mask import TissueMask
+from pathology.tissue.overview import Overview, read_overview
+from pathology.tissue.regions import (
+    RegionKind,
+    Regions,
+    find_regions_file,
+    load_regions,
+    region_kind,
+)
+from pathology.tissue.stain_check import StainCheck, check_stain
+
+__all__ = [
+    "ExcludedKind",
+    "Overview",
+    "RegionKind",
+    "Regions",
+    "StainCheck",
+    "TissueFinding",
+    "TissueMask",
+    "check_stain",
+    "find_regions_file",
+    "find_tissue",
+    "focus_score",
+    "load_regions",
+    "read_overview",
+    "region_kind",
+]

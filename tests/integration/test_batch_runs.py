@@ -1,0 +1,269 @@
+"""Runs that are repeated, stopped, killed or run differently: the same bytes every time."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "batch"))
+
+from running import environment, her2, her2_command, journal_lines, result_bytes
+from tiny_slides import write_slide
+
+WIDTHS = (768, 800, 832)
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("slides")
+    for number, width in enumerate(WIDTHS):
+        write_slide(folder / f"s{number}.tif", width=width, dab=0.9 if number else 0.0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(slides: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("reference") / "out"
+    done = her2("score", slides, "--out", out, "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+def start(*words: str | Path, **extra: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        her2_command(*words),
+        env=environment(**extra),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A group of its own, so that Ctrl-C reaches it and its workers alone.
+        start_new_session=True,
+    )
+
+
+def wait_for(journal: Path, word: str, *, count: int = 1) -> None:
+    limit = time.monotonic() + 120
+    while len(journal_lines(journal, word)) < count:
+        assert time.monotonic() < limit, f"no {word!r} in the journal"
+        time.sleep(0.02)
+
+
+def pids(journal: Path) -> set[int]:
+    return {int(line.split()[-1]) for line in journal.read_text().splitlines()}
+
+
+def wait_for_end(pid: int) -> None:
+    limit = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and "Z" not in _state(pid):
+        assert time.monotonic() < limit, f"worker {pid} outlived its parent"
+        time.sleep(0.02)
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+def test_more_reading_threads_change_no_byte(slides: Path, reference: Path, tmp_path: Path) -> None:
+    done = her2("score", slides, "--out", tmp_path / "out", "--workers", "4")
+    assert done.returncode == 0, done.stderr
+    assert result_bytes(tmp_path / "out") == result_bytes(reference)
+
+
+def test_a_finished_run_is_not_run_again(slides: Path, reference: Path, journal: Path) -> None:
+    before = result_bytes(reference)
+    done = her2("score", slides, "--out", reference, HER2_TEST_JOURNAL=str(journal))
+    assert done.returncode == 0, done.stderr
+    assert result_bytes(reference) == before
+    assert not journal.exists()  # no worker was started
+    assert "3 slides, 3 done before" in done.stderr
+    assert done.stdout.count("3+") == 2
+
+
+def test_a_missing_file_of_a_slide_is_made_again(
+    slides: Path, reference: Path, tmp_path: Path, journal: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(reference, out)
+    next(out.glob("slides/s1-*/cells.parquet")).unlink()
+    done = her2("score", slides, "--out", out, HER2_TEST_JOURNAL=str(journal))
+    assert done.returncode == 0, done.stderr
+    assert result_bytes(out) == result_bytes(reference)
+    assert {line.split()[1] for line in journal_lines(journal, "read")} == {str(WIDTHS[1])}
+
+
+def test_a_slide_that_fails_alone_costs_nobody_else_and_is_tried_again(
+    slides: Path, reference: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    faults = f"{WIDTHS[0]}=kill,{WIDTHS[1]}=raise"
+    done = her2("score", slides, "--out", out, HER2_TEST_FAULTS=faults)
+    assert done.returncode == 70
+    assert "worker_crashed" in done.stdout
+    assert "SIGKILL" in done.stdout
+    assert "internal_error" in done.stdout
+    assert "3+" in done.stdout
+    events = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    (defect,) = [event for event in events if event["event"] == "internal_error"]
+    assert "ZeroDivisionError: a defect of the program" in defect["traceback"]
+    good = her2("score", slides, "--out", out)
+    assert good.returncode == 0, good.stderr
+    assert result_bytes(out) == result_bytes(reference)
+
+
+def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(
+    slides: Path, reference: Path, tmp_path: Path, journal: Path
+) -> None:
+    out = tmp_path / "out"
+    extra = {"HER2_TEST_JOURNAL": str(journal), "HER2_TEST_FAULTS": f"{WIDTHS[1]}=wait"}
+    process = start("score", slides, "--out", out, **extra)
+    wait_for(journal, "waiting")
+    begun = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 10
+    assert process.returncode == 130
+    assert "the same command goes on" in errors
+    assert "Traceback" not in errors
+    lines = (out / "results.csv").read_text().splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("s0-")
+    for pid in pids(journal):
+        wait_for_end(pid)
+    journal.unlink()
+    done = her2("score", slides, "--out", out, HER2_TEST_JOURNAL=str(journal))
+    assert done.returncode == 0, done.stderr
+    assert result_bytes(out) == result_bytes(reference)
+    assert str(WIDTHS[0]) not in {line.split()[1] for line in journal_lines(journal, "read")}
+
+
+def kill_and_continue(slides: Path, out: Path, journal: Path, *, kills: int, seed: int) -> None:
+    """Kill the parent at random moments, then let the run finish."""
+    random_moment = random.Random(seed)  # noqa: S311
+    for _ in range(kills):
+        journal.unlink(missing_ok=True)
+        extra = {"HER2_TEST_JOURNAL": str(journal)}
+        process = start("score", slides, "--out", out, **extra)
+        try:
+            wait_for(journal, "open")
+            time.sleep(random_moment.uniform(0, 2.0))
+        finally:
+            process.kill()
+            process.communicate()
+        for pid in pids(journal):
+            wait_for_end(pid)
+    done = her2("score", slides, "--out", out)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    slides: Path, reference: Path, tmp_path: Path, journal: Path
+) -> None:
+    kill_and_continue(slides, tmp_path / "out", journal, kills=2, seed=1)
+    assert result_bytes(tmp_path / "out") == result_bytes(reference)
+
+
+@pytest.mark.slow
+def test_twenty_kills_go_on_to_the_same_bytes(
+    slides: Path, reference: Path, tmp_path: Path, journal: Path
+) -> None:
+    kill_and_continue(slides, tmp_path / "out", journal, kills=20, seed=2)
+    assert result_bytes(tmp_path / "out") == result_bytes(reference)
+
+
+def test_another_configuration_needs_force_which_keeps_the_old_run(
+    slides: Path, reference: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(reference, out)
+    other = ("--set", "scoring.min_tumour_cells=90")
+    refused = her2("score", slides, "--out", out, *other)
+    assert refused.returncode == 2
+    assert "scoring.min_tumour_cells: 100 there, 90 now" in refused.stderr
+    assert result_bytes(out) == result_bytes(reference)
+    forced = her2("score", slides, "--out", out, *other, "--force")
+    assert forced.returncode == 0, forced.stderr
+    (previous,) = (out / "previous").iterdir()
+    assert result_bytes(previous) == result_bytes(reference)
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_the_old_run_is_moved(
+    slides: Path, reference: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(reference, out)
+    done = her2("score", slides, "--out", out, "--force", "--device", "cuda")
+    assert done.returncode == 2
+    assert "no CUDA GPU was found" in done.stderr
+    assert not (out / "previous").exists()
+
+
+def test_a_model_that_does_not_start_is_refused(slides: Path, tmp_path: Path) -> None:
+    done = her2("score", slides, "--out", tmp_path / "out", HER2_TEST_START="refuse")
+    assert done.returncode == 2
+    assert "the model does not start. Mend it." in done.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Path:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(folder)],  # noqa: S607
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small disk is not permitted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)  # noqa: S607
+
+
+def test_a_disk_that_fills_up(slides: Path, reference: Path, small_disk: Path) -> None:
+    out = small_disk / "out"
+    faults = f"{WIDTHS[1]}=fill {small_disk}"
+    done = her2("score", slides, "--out", out, HER2_TEST_FAULTS=faults)
+    assert done.returncode in (1, 2)
+    assert "full" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    first = next(out.glob("slides/s0-*/result.json"))
+    assert first.read_bytes() == next(reference.glob("slides/s0-*/result.json")).read_bytes()
+    (small_disk / "ballast").unlink()
+    good = her2("score", slides, "--out", out)
+    assert good.returncode == 0, good.stderr
+    assert result_bytes(out) == result_bytes(reference)
+
+
+def test_a_file_that_may_not_grow_fails_its_slide_alone(slides: Path, tmp_path: Path) -> None:
+    # A limit on the size of files stands in for a full disk wherever mounting is not permitted: the
+    # pictures of the larger slide exceed it, everything else fits.
+    out = tmp_path / "out"
+    code = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
+    code += "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    words = her2_command("score", slides, "--out", out)
+    done = subprocess.run(
+        [words[0], "-c", code, *words[1:]],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (1, 2), done.stderr
+    assert "disk_full" in done.stdout + done.stderr or "the disk is full" in done.stderr
+    assert "Traceback" not in done.stderr

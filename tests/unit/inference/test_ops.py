@@ -1,0 +1,89 @@
+"""The work on the device against its numpy references."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pathology import cells
+from pathology.cells.measure import quantise_radii
+from pathology.config import load_config
+from pathology.geometry import Spacing
+from pathology.inference import ops
+from pathology.stain import StainMatrix, optical_density
+
+CONFIG = load_config()
+STAINS = StainMatrix(haematoxylin=CONFIG.stain.haematoxylin, dab=CONFIG.stain.dab)
+
+
+def test_unmixing_is_that_of_the_stain_room() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (2, 40, 50, 3), dtype=np.uint8)
+    white = (241.0, 239.5, 244.0)
+    expected = STAINS.unmix(optical_density(rgb, white)).transpose(0, 3, 1, 2)
+    unmixer = ops.Unmixer(white, STAINS, torch.device("cpu"))
+    found = unmixer(torch.from_numpy(rgb))
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    alone = unmixer(torch.from_numpy(rgb), amounts=1)
+    np.testing.assert_array_equal(alone.numpy(), found[:, :1].numpy())
+
+
+@pytest.mark.parametrize("levels", [4, 100_000])
+@pytest.mark.parametrize("radius", [(3.0, 3.0), (2.5, 4.2), (1.0, 1.0)])
+def test_peaks_are_those_of_the_cells_room(levels: int, radius: tuple[float, float]) -> None:
+    rng = np.random.default_rng(levels)
+    score = (rng.integers(0, levels, (3, 50, 50)) / levels).astype(np.float32)
+    found = ops.find_peaks(
+        torch.from_numpy(score), minimum=0.5, radius_px=radius, core=slice(8, 40)
+    ).numpy()
+    for image in range(3):
+        whole = cells.find_peaks(score[image], minimum=0.5, radius_px=radius)
+        expected = whole[((whole >= 8) & (whole < 40)).all(axis=1)]
+        np.testing.assert_array_equal(found[found[:, 0] == image, 1:], expected)
+
+
+def test_peaks_at_the_very_edge() -> None:
+    score = torch.zeros((1, 6, 6))
+    score[0, 0, 0] = score[0, 5, 5] = 1.0
+    found = ops.find_peaks(score, minimum=0.5, radius_px=(3.0, 3.0), core=slice(0, 6))
+    assert found.tolist() == [[0, 0, 0], [0, 5, 5]]
+
+
+@pytest.mark.parametrize("mpp", [Spacing(x=0.5, y=0.5), Spacing(x=0.4921875, y=0.503)])
+def test_measurement_is_that_of_the_cells_room(mpp: Spacing) -> None:
+    rng = np.random.default_rng(2)
+    dab = rng.normal(0.4, 0.4, (2, 150, 170)).astype(np.float32)
+    n = 700  # more than one chunk
+    image = rng.integers(0, 2, n)
+    centres, rays = rng.uniform(-2, 160, (n, 2)), rng.uniform(0, 30, (n, 32)).astype(np.float32)
+    outline_r = ops.quantise_radii(torch.from_numpy(rays))
+    np.testing.assert_array_equal(outline_r.numpy(), quantise_radii(rays))
+    ray_od, cytoplasm = ops.measure_cells(
+        torch.from_numpy(dab),
+        torch.from_numpy(image),
+        torch.from_numpy(centres),
+        outline_r,
+        mpp=mpp,
+        config=CONFIG.measurement,
+    )
+    for index in range(2):
+        expected = cells.measure_cells(
+            dab[index], centres[image == index], rays[image == index], mpp=mpp,
+            config=CONFIG.measurement,
+        )  # fmt: skip
+        found = ray_od.numpy()[image == index].astype(int)
+        # A difference in the last bit can turn one rounding in about 100,000.
+        assert np.abs(found - expected.ray_od).max() <= 1
+        assert (found != expected.ray_od).mean() < 1e-3
+        np.testing.assert_allclose(
+            cytoplasm.numpy()[image == index], expected.cytoplasm_od, atol=0.0011
+        )
+        assert (cytoplasm.numpy()[image == index] == expected.cytoplasm_od).mean() > 0.99
+
+
+def test_context_index_is_the_pixel_under_the_middle() -> None:
+    positions = torch.arange(0, 200)
+    found = ops.context_index(positions, stride=2, halo_px=64, factor=4, context_halo_px=48)
+    for position, index in zip(positions.tolist(), found.tolist(), strict=True):
+        middle_um = ((position + 0.5) * 2 - 64) * 0.5  # from the core's edge
+        assert index == int(np.floor(middle_um / 2.0)) + 48

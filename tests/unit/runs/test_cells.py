@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pathology.cells.table import CELL_CLASSES, INTENSITIES, PATTERNS, CellTable
+from pathology.errors import SlideError
+from pathology.runs import CELL_SCHEMA, CellWriter, read_cells
+from pathology.runs import cells as module
+
+MakeCells = Callable[..., CellTable]
+
+CONTRACT = """
+cell_id, tile_id, x_um, y_um, area_um2, cell_class, tumour_probability, membrane_od,
+membrane_od_stained, membrane_completeness, cytoplasm_od, intensity, complete, pattern, outline_r,
+ray_od
+"""
+
+
+def write(path: Path, cells: CellTable, cuts: list[int]) -> bytes:
+    with CellWriter(path) as writer:
+        for start, stop in zip([0, *cuts], [*cuts, cells.n], strict=True):
+            writer.write(cells.take(np.arange(start, stop)))
+    return path.read_bytes()
+
+
+def same(a: CellTable, b: CellTable) -> bool:
+    return all(
+        np.array_equal(getattr(a, item.name), getattr(b, item.name)) for item in fields(CellTable)
+    )
+
+
+def test_columns_are_those_of_the_contract() -> None:
+    assert CELL_SCHEMA.names == [name.strip() for name in CONTRACT.split(",")]
+
+
+def test_cells_read_back_exactly_in_groups(
+    tmp_path: Path, make_cells: MakeCells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROW_GROUP", 100)
+    cells = make_cells(250)
+    write(tmp_path / "c", cells, [7, 7, 130])
+    tables = list(read_cells(tmp_path / "c"))
+    assert [table.n for table in tables] == [100, 100, 50]
+    assert same(CellTable.concat(tables), cells)
+
+
+def test_bytes_do_not_depend_on_how_cells_arrive(
+    tmp_path: Path, make_cells: MakeCells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROW_GROUP", 64)
+    cells = make_cells(300)
+    cuts = [[], [1], [64], [63, 65], list(range(0, 300, 3)), [0, 0, 299]]
+    assert len({write(tmp_path / str(n), cells, cut) for n, cut in enumerate(cuts)}) == 1
+
+
+def test_bytes_are_those_of_another_process(tmp_path: Path) -> None:
+    code = """
+import sys, numpy as np
+from pathlib import Path
+from pathology.cells.table import CellTable
+from pathology.runs import CellWriter
+n = 1000
+columns = {}
+for name, column in vars(CellTable.empty()).items():
+    shape = (n, *column.shape[1:])
+    columns[name] = (np.arange(np.prod(shape)).reshape(shape) % 5).astype(column.dtype)
+with CellWriter(Path(sys.argv[1])) as writer:
+    writer.write(CellTable(**columns))
+"""
+    for name in ("a", "b"):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_other_programs_see_words_and_counted_ids(tmp_path: Path, make_cells: MakeCells) -> None:
+    cells = make_cells(500)
+    write(tmp_path / "c", cells, [10])
+    table = pq.read_table(tmp_path / "c")
+    assert table.schema.equals(CELL_SCHEMA)
+    assert table.column("cell_id").to_pylist() == list(range(500))
+    for name, words in (
+        ("cell_class", CELL_CLASSES),
+        ("intensity", INTENSITIES),
+        ("pattern", PATTERNS),
+    ):
+        assert table.column(name).to_pylist() == [words[code] for code in getattr(cells, name)]
+    assert table.column("ray_od").to_pylist() == cells.ray_od.tolist()
+    # A reader that ignores Arrow's own schema (R without arrow, DuckDB) finds plain strings.
+    plain = pq.ParquetFile(tmp_path / "c").schema
+    assert plain.column(5).logical_type.type == "STRING"
+    plain_file = pq.ParquetFile(tmp_path / "c")
+    assert plain_file.metadata.row_group(0).column(0).compression == "ZSTD"
+    plain_file.close()
+
+
+def test_words_are_found_by_name_not_by_position(tmp_path: Path, make_cells: MakeCells) -> None:
+    cells = make_cells(50)
+    write(tmp_path / "c", cells, [])
+    table = pq.read_table(tmp_path / "c")
+    at = table.schema.get_field_index("pattern")
+    table = table.set_column(at, "pattern", table.column("pattern").cast(pa.string()))
+    pq.write_table(table, tmp_path / "d")
+    assert same(CellTable.concat(list(read_cells(tmp_path / "d"))), cells)
+
+
+def test_appended_columns_are_left_out(tmp_path: Path, make_cells: MakeCells) -> None:
+    cells = make_cells(5)
+    write(tmp_path / "c", cells, [])
+    table = pq.read_table(tmp_path / "c").append_column("later", pa.array([0] * 5))
+    pq.write_table(table, tmp_path / "d")
+    assert same(CellTable.concat(list(read_cells(tmp_path / "d"))), cells)
+
+
+def test_no_cells_make_a_valid_table(tmp_path: Path) -> None:
+    write(tmp_path / "c", CellTable.empty(), [])
+    assert list(read_cells(tmp_path / "c")) == []
+    assert pq.read_metadata(tmp_path / "c").num_rows == 0
+
+
+def test_an_error_leaves_the_old_file_and_no_trace(tmp_path: Path, make_cells: MakeCells) -> None:
+    path = tmp_path / "cells.parquet"
+    before = write(path, make_cells(3), [])
+
+    def stopped() -> None:
+        with CellWriter(path) as writer:
+            writer.write(make_cells(9))
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        stopped()
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["cells.parquet"]
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, -1])
+def test_damaged_tables_are_refused(tmp_path: Path, make_cells: MakeCells, keep: int) -> None:
+    content = write(tmp_path / "c", make_cells(100), [])
+    (tmp_path / "c").write_bytes(content[:keep])
+    with pytest.raises(SlideError, match="cannot be read") as caught:
+        list(read_cells(tmp_path / "c"))
+    assert caught.value.reason == "unreadable"
+
+
+def test_other_tables_and_missing_ones_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "c")
+    with pytest.raises(SlideError, match="not a table of this kind"):
+        list(read_cells(tmp_path / "c"))
+    with pytest.raises(SlideError, match="nothing"):
+        list(read_cells(tmp_path / "nothing"))

@@ -87,8 +87,8 @@ def main() -> int:
         for index, slide in enumerate(slides):
             out = Path(folder) / f"out{index}"
             extra = [part for item in args.set for part in ("--set", item)]
-            command = [sys.executable, "-m", "pathology.cli", "score", str(slide)]
-            command += ["--out", str(out), "--device", "cpu", *extra]
+            command = [sys.executable, "-c", "from pathology.cli import main; main()", "score"]
+            command += [str(slide), "--out", str(out), "--device", "cpu", *extra]
             peak, seconds, status = peak_pss(command)
             worst = max(worst, peak / 1e9)
             print(f"{slide.name}: peak {peak / 1e9:.2f} GB, {seconds:.0f} s, exit {status}")

@@ -47,7 +47,7 @@ def hatch(shape: tuple[int, int], *, spacing: int, width: int, falling: bool = F
 
 
 #: Grey of the darkest tissue in a background.
-DARKEST_GREY = 120.0
+DARKEST_GREY = 150.0
 #: Grey levels between light and dark that are stretched at most: less is noise, not tissue.
 MIN_CONTRAST = 24.0
 

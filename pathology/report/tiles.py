@@ -28,7 +28,7 @@ CELLS_FROM_PX = 60
 #: Radius of a cell's dot in µm: that of a nucleus, so that neighbours do not merge.
 DOT_UM = 3.5
 #: How much of the tissue's texture shows through a tile's colour.
-TEXTURE = 0.55
+TEXTURE = 0.4
 #: Strength of the colour in tiles with few cells, and under dots.
 PALE = 0.45
 WASH = 0.25

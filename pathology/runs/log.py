@@ -220,7 +220,7 @@ class RunLog:
                 f"{self.path}: cannot be written ({error.strerror or error})",
                 fix="Check that the output folder may be written.",
             ) from error
-
+        self._finish_last_line()
 
     def write(self, level: LogLevel, event: str, *, slide_id: str = "", **fields: object) -> None:
         """Append one event.

@@ -102,7 +102,7 @@ def _polygonal(
     plan: Layout, number: int, kind: Compartment, rng: np.random.Generator, others: AnyArray
 ) -> AnyArray:
     low, width, height = extent(plan)
-    points = poisson_points(rng, low, width, height, 0.74 * kind.cell_um)
+    points = poisson_points(rng, low, width, height, 0.72 * kind.cell_um)
     x, y = points.T
     depth = plan.at("sdf", x, y)
     keep = (plan.code_at("owner", x, y) == number) & (depth > 0.3 * kind.cell_um)

@@ -71,16 +71,22 @@ def _poisson_tile() -> tuple[FloatArray, float]:
     """Return a periodic set of points at distance 1 or more, and the side of its square."""
     side = 36.0
     rng = np.random.default_rng(20180511)
-    points = (rng.random((int(side * side * 9), 2)) * side).astype(np.float32)
-    # Distances are taken around the edge, so that copies of the square join.
-    tree = spatial.cKDTree(points, boxsize=side)
-    near = tree.query_ball_point(points, 1.0)
-    keep = np.ones(len(points), dtype=bool)
-    for i, others in enumerate(near):
-        if keep[i]:
-            keep[others] = False
-            keep[i] = True
-    return points[keep], side
+    kept = np.zeros((0, 2))
+    # Rounds of darts: each round throws only where there is still room. Distances are taken around
+    # the edge (boxsize), so that copies of the square join.
+    for _ in range(8):
+        darts = rng.random((6000, 2)) * side
+        if len(kept):
+            gap, _ = spatial.cKDTree(kept, boxsize=side).query(darts)
+            darts = darts[gap >= 1.0]
+        near = spatial.cKDTree(darts, boxsize=side).query_ball_point(darts, 1.0)
+        alive = np.ones(len(darts), dtype=bool)
+        for i, others in enumerate(near):
+            if alive[i]:
+                alive[others] = False
+                alive[i] = True
+        kept = np.concatenate([kept, darts[alive]])
+    return kept.astype(np.float32), side
 
 
 def poisson_points(

@@ -171,8 +171,16 @@ class SlideSpec:
                 tumour=self.mix, in_situ=self.in_situ_mix, patch_um=90.0, scatter=0.35,
                 blush_od=0.0 if bare else 0.02, stray=0.01,
             ),
-            appearance=replace(self.appearance, eosin=self.kind == "he"),
+            appearance=self._appearance(),
         )  # fmt: skip
+
+    def _appearance(self) -> Appearance:
+        if self.kind != "he":
+            return self.appearance
+        # Routine H&E: eosin as strong as the nuclei of IHC counterstain, nuclei darker than there.
+        return replace(
+            self.appearance, eosin=True, cytoplasm_od=0.22, stroma_od=0.26, h_strength=1.5
+        )
 
     def _composition(self) -> Composition:
         area = self.pieces * self.piece_mm**2 * 0.75

@@ -135,6 +135,13 @@ def any_counts(draw: st.DrawFn) -> PatternCounts:
     return PatternCounts(unstained=max(rest, 0 if sum(stained.values()) else 1), **stained)
 
 
+def test_cells_below_the_floor_still_count_towards_the_cut_off() -> None:
+    """0.9 % that are moved down, and 9.2 % faint ones: together above 10 %, whatever they were."""
+    for name in ("intense_complete", "weak_complete", "intense_incomplete"):
+        counts = PatternCounts(unstained=899, faint_incomplete=92, **{name: 9})
+        assert check(counts, ClusterSizes(), "score_1_borderline").startswith("6_stained/floor=")
+
+
 @settings(max_examples=60, deadline=None)
 @given(counts=any_counts(), clusters=SIZES, policy=st.sampled_from(POLICIES))
 def test_rules_agree_with_a_reference(counts, clusters, policy) -> None:

@@ -23,8 +23,9 @@ from pathology.report.palette import (
     area_colour,
 )
 from pathology.report.pictures import draw_heatmap, draw_overview
+from pathology.report.raster import DARKEST_GREY, grey_out
 from pathology.report.scene import Backdrop, Outline, TileMarks
-from pathology.report.tiles import paint_tiles
+from pathology.report.tiles import paint_cells, paint_tiles
 from pathology.runs.result import SlideResult, count_columns
 from pathology.scoring.counts import PatternCounts
 
@@ -71,15 +72,15 @@ def test_the_longest_side_is_kept(make_backdrop: Make, make_tiles: Make, make_sc
             assert max(size) == 1200, (width, height, size)
 
 
-def test_drawing_is_fast_also_with_very_many_tiles(
+def test_drawing_many_tiles_takes_no_more_than_its_share(
     make_backdrop: Make, make_tiles: Make, make_scored: Make
 ) -> None:
-    backdrop, mask = make_backdrop(2000, 1500)
+    backdrop, mask = make_backdrop(1000, 750)
     tiles = make_tiles(backdrop, mask, shares=SHARES, side=256)
-    assert tiles.n > 10_000
+    assert tiles.n > 4000
     start = time.process_time()
     draw_heatmap(make_scored(), backdrop, tiles)
-    # A tenth of this on a desktop; the limit only guards against quadratic work.
+    # Some 0.3 s on a desktop; the limit only guards against quadratic work.
     assert time.process_time() - start < 5
 
 
@@ -168,6 +169,61 @@ def test_tiles_without_tumour_or_that_failed_stay_blank_and_few_cells_pale() -> 
     pale = picture[10, 50].astype(int)
     assert (pale > np.asarray(PATTERN_COLOURS[4])).all()
     assert (pale < 255).all()
+
+
+def painted_cells(cells: list[CellTable]) -> np.ndarray:
+    box = Box0(x=0, y=0, width=8000, height=2000)
+    view = View(box=box, width=800, height=200, spacing=Spacing(x=0.25, y=0.25))
+    return paint_cells(np.full((200, 800, 3), 255, dtype=np.uint8), view, cells)
+
+
+def test_cells_are_dots_where_they_lie_and_others_are_left_out(make_cells: Make) -> None:
+    cells = make_cells(60)
+    picture = painted_cells([cells])
+    for row in range(cells.n):
+        column, line = int(cells.x_um[row] / 2.5), int(cells.y_um[row] / 2.5)
+        found = tuple(picture[line, column])
+        if cells.cell_class[row] == 0:
+            assert found in PATTERN_COLOURS[int(cells.pattern[row]) :]
+    tumour = int((cells.cell_class == 0).sum())
+    assert 0 < (picture != 255).any(axis=2).sum() <= 9 * tumour
+
+
+def test_dots_do_not_depend_on_the_order_or_the_pieces(make_cells: Make) -> None:
+    cells = make_cells(3000)
+    whole = painted_cells([cells])
+    backwards = cells.take(np.arange(cells.n)[::-1])
+    halves = [backwards.take(np.arange(1000)), backwards.take(np.arange(1000, cells.n))]
+    assert (painted_cells(halves) == whole).all()
+
+
+def test_cells_outside_the_picture_are_left_out(make_cells: Make) -> None:
+    cells = make_cells(50)
+    far = replace(cells, x_um=cells.x_um - np.float32(1e6))
+    assert (painted_cells([far]) == 255).all()
+
+
+def test_cells_are_drawn_only_where_tiles_are_large(
+    make_backdrop: Make, make_tiles: Make, make_scored: Make, make_cells: Make
+) -> None:
+    cells = make_cells(500)
+    for size, drawn in ((150, True), (1500, False)):
+        backdrop, mask = make_backdrop(size, size)
+        tiles = make_tiles(backdrop, mask, shares=SHARES)
+        with_cells = draw_heatmap(make_scored(), backdrop, tiles, cells=[cells])
+        assert (with_cells != draw_heatmap(make_scored(), backdrop, tiles)) == drawn
+
+
+def test_pale_and_dark_slides_give_the_same_background() -> None:
+    rng = np.random.default_rng(0)
+    texture = rng.random((40, 40, 1))
+    pale = np.repeat(240 - 60 * texture, 3, axis=2).astype(np.uint8)
+    dark = np.repeat(240 - 180 * texture, 3, axis=2).astype(np.uint8)
+    a, b = grey_out(pale).astype(int), grey_out(dark).astype(int)
+    assert np.abs(a - b).max() <= 4
+    assert a.min() == DARKEST_GREY
+    assert a.max() == 255
+    assert (grey_out(np.full((5, 5, 3), 243, dtype=np.uint8)) == 255).all()
 
 
 def test_tiles_outside_the_view_are_left_out() -> None:

@@ -98,8 +98,9 @@ def test_differences_are_named_and_runtime_is_none() -> None:
         return RunKey.of(load_config(overrides=overrides), model="m/1", model_sha256=sha * 64)
 
     assert key().differences(key("runtime.workers=1")) == []
-    assert key().differences(key("tiling.tile_px=512", sha="1")) == [
-        "tiling.tile_px: 1024 there, 512 now",
+    before = key("tiling.tile_px=1024")
+    assert before.differences(key("tiling.tile_px=256", sha="1")) == [
+        "tiling.tile_px: 1024 there, 256 now",
         "model: m/1 (000000000000) there, m/1 (111111111111) now",
     ]
     unknown = key().model_copy(update={"config_hash": "other"})

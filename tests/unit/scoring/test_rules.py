@@ -219,6 +219,8 @@ def test_clause_in_words(cells, clause, guideline, params) -> None:
         ((8, 0, 0, 0), 2, "3+"),
         ((1.5, 0, 0, 0), 0.5, "1+"),  # complete cells at the floor that are no longer intense
         ((1.5, 20, 0, 0), 8.5, "3+"),  # without the intense cells it still is a 2+
+        ((1.2, 0.5, 9.2, 0), 8.8, "3+"),  # so here, where they lift the weaker complete ones
+        ((0, 3, 1.5, 0), 2, "0"),  # both patterns have to go
         ((0, 23, 0, 0), 10, "3+"),
         ((0, 12, 0, 0), 2, "1+"),
         ((0, 12, 4, 0), 6, "1+"),

@@ -70,7 +70,7 @@ def test_label_map_is_the_nearest_cell_in_its_own_metric() -> None:
         x, y = chart.wx[row, column], chart.wy[row, column]
         dx, dy = x - cells["x"], y - cells["y"]
         q = m[:, 0] * dx**2 + 2 * m[:, 1] * dx * dy + m[:, 2] * dy**2
-        q[~in_map(cells) | (cells["owner"] != chart.owner[row, column])] = np.inf
+        q[~in_map(cells) | (cells["owner"] != chart.owner[row, column])] = 1e9
         best = int(np.argmin(q))
         expected = best if q[best] <= 1 and chart.edge[row, column] > 0 else -1
         near_tie = np.sort(q)[1] - q[best] < 1e-4 or abs(q[best] - 1) < 1e-4

@@ -57,7 +57,7 @@ def test_mixes_keep_their_distance_from_ten_per_cent() -> None:
 
 @pytest.mark.parametrize("kind", ["muscle", "stroma_only", "blank"])
 def test_kinds_without_tumour(kind: str) -> None:
-    slide = render_slide(SlideSpec(kind=kind, piece_mm=0.4), 2)
+    slide = render_slide(SlideSpec(kind=kind, piece_mm=0.4, mpp=1.0), 2)
     assert slide.expected_score is None
     assert slide.counts.total == 0
     assert not (slide.cells.cell_class == 0).any()
@@ -70,8 +70,8 @@ def test_kinds_without_tumour(kind: str) -> None:
 
 
 def test_he_slide_is_pink() -> None:
-    pink = render_slide(SlideSpec(kind="he", piece_mm=0.4), 2)
-    blue = render_slide(SlideSpec(score="0", piece_mm=0.4), 2)
+    pink = render_slide(SlideSpec(kind="he", piece_mm=0.3, mpp=1.0), 2)
+    blue = render_slide(SlideSpec(score="0", piece_mm=0.3, mpp=1.0), 2)
     red, green = (pink.rgb[..., c].astype(int) for c in (0, 1))
     assert (red - green).mean() > (blue.rgb[..., 0].astype(int) - blue.rgb[..., 1]).mean() + 5
     assert pink.expected_score is None
@@ -87,7 +87,7 @@ def test_stained_in_situ_does_not_count() -> None:
 
 
 def test_same_seed_same_bytes() -> None:
-    spec = SlideSpec(score="2+", piece_mm=0.3)
+    spec = SlideSpec(score="2+", piece_mm=0.2, mpp=1.0)
     assert render_slide(spec, 4).rgb.tobytes() == render_slide(spec, 4).rgb.tobytes()
     assert render_slide(spec, 4).rgb.tobytes() != render_slide(spec, 5).rgb.tobytes()
 
@@ -98,7 +98,7 @@ def test_no_seam_between_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from pathology.synthesis import slide as room
 
-    spec = SlideSpec(score="2+", piece_mm=0.35)
+    spec = SlideSpec(score="2+", piece_mm=0.3, mpp=1.0)
     spec = replace(spec, appearance=replace(spec.appearance, noise=0.0, jpeg_quality=0))
     whole = render_slide(spec, 6)
     monkeypatch.setattr(room, "_BLOCK_PX", 192)
@@ -114,8 +114,8 @@ def test_written_slide_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     write_slide(slide, path)
     with open_slide(path) as read:
-        assert (read.size.height, read.size.width) == slide.rgb.shape[:2]
-        assert read.spacing.x == pytest.approx(0.5, rel=1e-3)
+        assert (read.info.size.height, read.info.size.width) == slide.rgb.shape[:2]
+        assert read.info.spacing.x == pytest.approx(0.5, rel=1e-3)
 
 
 def test_bad_specs_are_refused() -> None:

@@ -171,8 +171,9 @@ def test_mirax_is_one_slide(tmp_path):
 
 def test_hamamatsu_vms_is_one_slide(tmp_path):
     touch(tmp_path, "a.jpg", "a(1,0).jpg", "a_macro.jpg", "other.jpg")
-    index = "[Virtual Microscope Specimen]\nImageFile=a.jpg\nImageFile(1,0)=a(1,0).jpg\nMacroImage=a_macro.jpg\n"
-    (tmp_path / "a.vms").write_text(index)
+    files = {"ImageFile": "a.jpg", "ImageFile(1,0)": "a(1,0).jpg", "MacroImage": "a_macro.jpg"}
+    index = "".join(f"{key}={value}\n" for key, value in files.items())
+    (tmp_path / "a.vms").write_text(f"[Virtual Microscope Specimen]\n{index}")
     discovery = find_slides([tmp_path])
     assert [item.path.name for item in discovery.slides] == ["a.vms", "other.jpg"]
     assert [item.name for item in discovery.slides[0].companions] == [
@@ -208,7 +209,7 @@ def test_damaged_dicom_is_nobodys_series(tmp_path):
     content = dicom(b"1.2.826.1")
     path = tmp_path / "a.dcm"
     # Every cut before the series' identifier, and a file that nests without end.
-    cuts = [content[:end] for end in range(0, content.index(b"1.2.826.1"), 7)]
+    cuts = [content[:end] for end in range(0, content.index(b"1.2.826.1"), 61)]
     start = content[: content.index(struct.pack("<HH", 0x0008, 0x1140))]
     nested = struct.pack("<HH", 0x0008, 0x1140) + b"SQ\0\0" + b"\xff" * 4
     nested += struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)

@@ -34,8 +34,8 @@ def test_every_core_opens_and_overview_agrees_with_level_zero(real_data: Path):
             box = Box0(x=1024, y=1024, width=3072, height=3072)
             coarse = slide.read(box, mpp=8.0).astype(int)
             fine = Image.fromarray(slide.read(box, mpp=0.25)).reduce(32)
-        # JPEG is lossy at every level, and tissue is textured.
-        assert np.abs(coarse - np.asarray(fine)).mean() < 3
+        # Each level is a JPEG of its own (2 to 4 grey values); a shift by one pixel gives 10.
+        assert np.abs(coarse - np.asarray(fine)).mean() < 4.5
 
 
 def test_windows_of_a_fractional_pyramid_agree(real_data: Path):

@@ -97,7 +97,7 @@ def test_edge_of_a_rounded_down_level_is_data(make_slide, kit):
 
 
 def test_missing_tile_is_white_without_data(make_slide, kit):
-    path = make_slide(levels=1)
+    path = make_slide(kit.field(1024, 1024), levels=1)
     kit.drop_tile(path, 5)  # row 1, column 1 of 4 × 4 tiles of 256 px
     with open_slide(path) as slide:
         region = slide.read_region(WHOLE, mpp=0.25)

@@ -11,7 +11,7 @@ import numpy as np
 
 from pathology.cells.reader import TileReader
 from pathology.config import Config, load_config
-from pathology.errors import SlideError
+from pathology.errors import RegionReadError, SlideError
 from pathology.pipeline.reading import TileReading, read_all_tiles
 from pathology.pipeline.request import Progress, SlideRequest, slide_identity
 from pathology.provenance import SlideIdentity, sha256_file
@@ -30,6 +30,7 @@ from pathology.runs import (
     atomic_write_bytes,
     count_columns,
     make_slide_id,
+    read_cells,
     result_from_error,
     write_tiles,
 )
@@ -110,6 +111,14 @@ def _bundled_reader(config: Config | None) -> TileReader:
     return load_model(config=config)
 
 
+def _backdrop(slide: Slide, finding: TissueFinding, size_px: int) -> Backdrop:
+    """Read the picture behind the marks; where parts cannot be read, the coarse overview serves."""
+    try:
+        return Backdrop.read(slide, size_px=size_px)
+    except RegionReadError:
+        return Backdrop.from_finding(finding)
+
+
 class _Job:
     """One slide on its way; ``known`` grows with every stage, for the row of a slide that stops."""
 
@@ -173,6 +182,7 @@ class _Job:
             )
             self._note_grid(grid)
             reading = self._read(slide, finding, grid, regions)
+            backdrop = _backdrop(slide, finding, self.config.report.overview_px)
         self.report(Progress(stage="score"))
         score = score_evidence(
             reading.evidence(),
@@ -183,7 +193,7 @@ class _Job:
         self._note_reading(reading)
         result = self._result(score, finding)
         self.report(Progress(stage="report"))
-        return self._finish(result, finding, regions, reading)
+        return self._finish(result, finding, regions, reading, backdrop)
 
     def stopped_by(self, error: SlideError) -> SlideResult:
         """Make and keep the result of a slide that an error ended."""
@@ -354,8 +364,9 @@ class _Job:
         finding: TissueFinding,
         regions: Regions | None,
         reading: TileReading,
+        backdrop: Backdrop,
     ) -> SlideResult:
-        backdrop, marks = Backdrop.from_finding(finding), TileMarks.from_rows(reading.rows)
+        marks = TileMarks.from_rows(reading.rows)
         size = self.config.report.overview_px
         overview = draw_overview(
             result,
@@ -369,7 +380,8 @@ class _Job:
         atomic_write_bytes(self.folder.overview, overview)
         names = [self.folder.overview.name]
         if marks.n:
-            heatmap = draw_heatmap(result, backdrop, marks, size_px=size)
+            cells = read_cells(self.folder.cells)
+            heatmap = draw_heatmap(result, backdrop, marks, cells=cells, size_px=size)
             atomic_write_bytes(self.folder.heatmap, heatmap)
             names.append(self.folder.heatmap.name)
         files = (*result.outputs, *(OutputFile(name=name) for name in names))

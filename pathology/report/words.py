@@ -235,17 +235,17 @@ FLAG_WORDS: Final = MappingProxyType(
             "some tiles could not be read",
             "Some tiles could not be read; the score would stay the same without them.",
         ),
-        "few_cells": _flag(
-            "few tumour cells",
-            "Few tumour cells: the percentages are uncertain.",
-        ),
-        "low_resolution": _flag(
-            "low scanning resolution",
-            "Scanned at low resolution: faint membranes (0 against 1+) are hard to see.",
-        ),
         "out_of_focus": _flag(
             "partly out of focus",
             "Part of the tissue is out of focus.",
+        ),
+        "control_slide": _flag(
+            "control slide",
+            "This is a control slide: it is measured, and not scored as a patient's tissue.",
+        ),
+        "coarse_resolution": _flag(
+            "scanned at low resolution",
+            "The scan is coarser than 0 against 1+ needs: faint membranes are hard to see.",
         ),
         "white_point_uncertain": _flag(
             "colour of the glass uncertain",
@@ -285,14 +285,6 @@ FLAG_WORDS: Final = MappingProxyType(
             "regions of unknown class not used",
             "The region file has regions of classes that this program does not know; they were "
             "not used.",
-        ),
-        "icc_not_applied": _flag(
-            "colour profile not applied",
-            "The slide has a colour profile that was not applied.",
-        ),
-        "uncalibrated": _flag(
-            "not calibrated for this site",
-            "No calibration of this site and assay was applied.",
         ),
         "bootstrap_unstable": _flag(
             "score depends on the tiles chosen",

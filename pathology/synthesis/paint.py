@@ -19,6 +19,8 @@ __all__ = ["paint_bodies", "paint_membranes", "paint_nuclei"]
 _FWHM = 2.3548
 #: A line is never painted thinner than this many pixels; thinner ones would alias.
 _MIN_LINE_PX = 1.25
+#: No membrane is painted broader (FWHM, µm): it would be cut off where its pixels end.
+MAX_WIDTH_UM = 2.8
 
 
 def paint_bodies(
@@ -91,6 +93,11 @@ def paint_membranes(
     ripple = bank.at(12, x, y, 0.8) + 1.2 * bank.at(13, x, y, 4.0)
     od *= np.maximum(1 + spec.staining.granularity * ripple, 0.3)
     width = np.maximum(membranes.width[mine], membranes.width[np.maximum(other, mine)])
+    # Membranes are not ink lines: some stretches are broad, and cut obliquely, paler.
+    uneven = spec.staining.granularity * bank.at(14, x, y, 3.5)
+    oblique = np.clip(2 * spec.staining.granularity * (bank.at(15, x, y, 6.0) - 0.8), 0, 1)
+    width = np.minimum(width * np.exp(1.2 * uneven) * (1 + oblique), MAX_WIDTH_UM)
+    od *= 1 - 0.35 * oblique
     od, width = before_blur(od, width, spec.appearance.blur_um, block.mpp)
     line = od * np.exp(-4 * np.log(2) * (borders.distance[pick] / width) ** 2)
     layers.brown.ravel()[flat] += np.maximum(line, 0).astype(np.float32)

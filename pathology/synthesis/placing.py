@@ -14,6 +14,7 @@ from pathology.synthesis.seeds import (
     NO_BODY,
     OTHER,
     PLASMA,
+    POINTS_PER_SPACING,
     SEED,
     SIGNET,
     STROMA,
@@ -123,11 +124,15 @@ def _ground_cells(plan: Layout, spec: FieldSpec, rng: np.random.Generator) -> An
 def _immune(plan: Layout, spec: FieldSpec, rng: np.random.Generator) -> AnyArray:
     x, y = _strewn(plan, 60000.0, 5.6, rng, 2.5)
     ground = plan.code_at("ground", x, y)
-    share = spec.composition.immune_cells_per_mm2 / 25000.0
+    share = spec.composition.immune_cells_per_mm2 * 1e-6 * 5.6**2 / POINTS_PER_SPACING
     keep = (ground == lay.STROMA) & (rng.random(len(x)) < share)
     keep |= (ground == lay.LYMPHOID) & (rng.random(len(x)) < 0.8)
     keep |= (ground == lay.NECROSIS) & (rng.random(len(x)) < 0.06)
-    cells = loose_cells(x[keep], y[keep], LYMPHOID, rng, size=2.9, stretch=1.1)
+    x, y = (
+        np.concatenate(pair)
+        for pair in zip((x[keep], y[keep]), _among(plan, spec, rng), strict=True)
+    )
+    cells = loose_cells(x, y, LYMPHOID, rng, size=2.9, stretch=1.1)
     count = len(cells)
     kind = rng.random(count)
     plasma_share, foamy_share = rng.uniform(0.05, 0.5), rng.uniform(0, 0.12)
@@ -145,6 +150,20 @@ def _immune(plan: Layout, spec: FieldSpec, rng: np.random.Generator) -> AnyArray
     stray = rng.random(count) < spec.staining.stray
     cells["brown"] = np.where(stray, rng.uniform(0.1, 0.6, count), 0.0)
     return cells
+
+
+def _among(
+    plan: Layout, spec: FieldSpec, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Strew lymphocytes among the cells of the epithelia."""
+    low, width, height = extent(plan)
+    points = poisson_points(rng, low, width, height, 9.0)
+    share = spec.composition.immune_in_epithelium_per_mm2 * 1e-6 * 9.0**2 / POINTS_PER_SPACING
+    x, y = points[rng.random(len(points)) < share].T
+    kinds = np.array([0.0, *(kind.height_um for kind in plan.compartments)])
+    depth = plan.at("sdf", x, y)
+    keep = (depth > 2.0) & (depth < kinds[plan.code_at("owner", x, y)] - 2.0)
+    return x[keep], y[keep]
 
 
 def _endothelium(plan: Layout, rng: np.random.Generator) -> AnyArray:

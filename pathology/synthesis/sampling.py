@@ -87,6 +87,7 @@ def _composition(rng: np.random.Generator, area_mm2: float) -> Composition:
         looseness=float(rng.beta(1.2, 1.2)),
         stroma_cells_per_mm2=float(rng.uniform(800, 4500)),
         immune_cells_per_mm2=float(rng.choice([100, 400, 1200, 3500], p=[0.3, 0.4, 0.2, 0.1])),
+        immune_in_epithelium_per_mm2=_chance(rng, 0.6, 10, 350),
         single_cells_per_mm2=float(rng.uniform(300, 3000)) if single else 0.0,
     )
 

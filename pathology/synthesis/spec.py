@@ -87,6 +87,8 @@ class Composition:
         0 dense collagen, 1 loose, frothy stroma.
     stroma_cells_per_mm2, immune_cells_per_mm2
         Cells strewn through the stroma.
+    immune_in_epithelium_per_mm2
+        Lymphocytes among epithelial cells.
     single_cells_per_mm2
         Tumour cells that lie alone in the stroma.
     """
@@ -105,6 +107,7 @@ class Composition:
     looseness: float = 0.3
     stroma_cells_per_mm2: float = 1500.0
     immune_cells_per_mm2: float = 400.0
+    immune_in_epithelium_per_mm2: float = 40.0
     single_cells_per_mm2: float = 0.0
 
     def __post_init__(self) -> None:
@@ -119,6 +122,7 @@ class Composition:
         _check(
             self, 0.0, 20000.0,
             "stroma_cells_per_mm2", "immune_cells_per_mm2", "single_cells_per_mm2",
+            "immune_in_epithelium_per_mm2",
         )  # fmt: skip
 
 

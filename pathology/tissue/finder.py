@@ -99,7 +99,8 @@ def _masks(view: Overview, config: Config) -> _Masks:
     second = white_point(view.rgb, config.stain, usable=clear, window=window)
     # Too little glass is left far from the tissue: the first estimate, from all glass, holds.
     white = first if second.uncertain else second
-    pieces, pen = _segment(view, white, usable, config)
+    if white.rgb != first.rgb:
+        pieces, pen = _segment(view, white, usable, config)
     return _Masks(pieces=pieces, pen=pen, black=black, white=white)
 
 

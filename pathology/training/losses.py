@@ -21,7 +21,7 @@ MAP_UM = 1.0
 #: centres compete.
 BUMP_UM = 1.0
 #: Weights of the parts of the loss, set so that each contributes about equally at the start.
-WEIGHTS = {"centre": 1.0, "rays": 0.6, "offset": 0.3, "class": 1.0, "region": 0.4}
+WEIGHTS = {"centre": 1.0, "rays": 1.0, "offset": 0.3, "class": 1.0, "region": 0.4}
 #: Outlines of cells other than tumour and epithelium are not used by any measurement.
 OUTLINE_WEIGHT = (1.0, 1.0, 1.0, 0.3, 0.1, 0.1)
 

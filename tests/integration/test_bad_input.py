@@ -17,9 +17,11 @@ import tifffile
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "batch"))
 
-from running import her2, result_bytes
+from running import Done, her2, result_bytes
 from tiny_slides import paint, write_slide
 
+from pathology.batch import BundleFactory
+from pathology.errors import ModelError
 from pathology.inference.manifest import (
     MANIFEST_FILE,
     WEIGHTS_FILE,
@@ -79,13 +81,13 @@ def fill_folder(folder: Path) -> None:
     spoil_tiles(write_slide(folder / "zeroed.tif"))
     (folder / "empty.svs").touch()
     (folder / "text.svs").write_text("this is no slide\n" * 20)
-    small = paint(768, 704, dab=0.9)
+    small = paint(576, 512, dab=0.9)
     write_slide(folder / "no_mpp.tif", pixels=small, mpp=None)
     write_slide(folder / "mpp_10.tif", pixels=small, mpp=10.0)
     spoil_resolution(write_slide(folder / "mpp_0.tif", pixels=small))
     write_slide(folder / "anisotropic.tif", pixels=small, mpp=(0.5, 0.55))
-    write_slide(folder / "white.tif", pixels=np.full((704, 768, 3), 255, np.uint8))
-    write_slide(folder / "black.tif", pixels=np.zeros((704, 768, 3), np.uint8))
+    write_slide(folder / "white.tif", pixels=np.full((512, 576, 3), 255, np.uint8))
+    write_slide(folder / "black.tif", pixels=np.zeros((512, 576, 3), np.uint8))
     write_slide(folder / "tiny.tif", pixels=np.full((40, 40, 3), 255, np.uint8))
     (folder / "broken_link.svs").symlink_to(folder / "nowhere.svs")
     (folder / "notes.txt").write_text("not a slide")
@@ -93,7 +95,7 @@ def fill_folder(folder: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    done: subprocess.CompletedProcess[str]
+    done: Done
     out: Path
     rows: dict[str, dict[str, str]]
     words: tuple[str | Path, ...]
@@ -287,14 +289,12 @@ def test_a_model_whose_weights_were_changed(tmp_path: Path) -> None:
     )
     (bundle / MANIFEST_FILE).write_text(manifest.to_yaml())
     (bundle / WEIGHTS_FILE).write_bytes(b"changed")
+    with pytest.raises(ModelError, match="the weights have been changed"):
+        BundleFactory.of(bundle)
+    code = "from pathology.cli import main; main()"
+    words = ["score", str(slide), "--out", str(tmp_path / "out"), "--model", str(bundle)]
     done = subprocess.run(
-        [
-            *(sys.executable, "-c", "from pathology.cli import main; main()"),
-            *("score", str(slide), "--out", str(tmp_path / "out"), "--model", str(bundle)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert "the weights have been changed" in done.stderr

@@ -16,10 +16,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "batch"))
 
+from faulty_reader import FakeFactory
 from running import environment, her2, her2_command, journal_lines, result_bytes
 from tiny_slides import write_slide
 
-WIDTHS = (768, 800, 832)
+WIDTHS = (576, 608, 640)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_more_reading_threads_change_no_byte(slides: Path, reference: Path, tmp_
 
 def test_a_finished_run_is_not_run_again(slides: Path, reference: Path, journal: Path) -> None:
     before = result_bytes(reference)
-    done = her2("score", slides, "--out", reference, HER2_TEST_JOURNAL=str(journal))
+    done = her2("score", slides, "--out", reference, factory=FakeFactory(journal=journal))
     assert done.returncode == 0, done.stderr
     assert result_bytes(reference) == before
     assert not journal.exists()  # no worker was started
@@ -102,7 +103,7 @@ def test_a_missing_file_of_a_slide_is_made_again(
     out = tmp_path / "out"
     shutil.copytree(reference, out)
     next(out.glob("slides/s1-*/cells.parquet")).unlink()
-    done = her2("score", slides, "--out", out, HER2_TEST_JOURNAL=str(journal))
+    done = her2("score", slides, "--out", out, factory=FakeFactory(journal=journal))
     assert done.returncode == 0, done.stderr
     assert result_bytes(out) == result_bytes(reference)
     assert {line.split()[1] for line in journal_lines(journal, "read")} == {str(WIDTHS[1])}
@@ -112,8 +113,8 @@ def test_a_slide_that_fails_alone_costs_nobody_else_and_is_tried_again(
     slides: Path, reference: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    faults = f"{WIDTHS[0]}=kill,{WIDTHS[1]}=raise"
-    done = her2("score", slides, "--out", out, HER2_TEST_FAULTS=faults)
+    faults = ((WIDTHS[0], "kill"), (WIDTHS[1], "raise"))
+    done = her2("score", slides, "--out", out, factory=FakeFactory(faults=faults))
     assert done.returncode == 70
     assert "worker_crashed" in done.stdout
     assert "SIGKILL" in done.stdout
@@ -147,7 +148,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(
     for pid in pids(journal):
         wait_for_end(pid)
     journal.unlink()
-    done = her2("score", slides, "--out", out, HER2_TEST_JOURNAL=str(journal))
+    done = her2("score", slides, "--out", out, factory=FakeFactory(journal=journal))
     assert done.returncode == 0, done.stderr
     assert result_bytes(out) == result_bytes(reference)
     assert str(WIDTHS[0]) not in {line.split()[1] for line in journal_lines(journal, "read")}
@@ -215,7 +216,9 @@ def test_a_gpu_that_is_not_there_is_refused_before_the_old_run_is_moved(
 
 
 def test_a_model_that_does_not_start_is_refused(slides: Path, tmp_path: Path) -> None:
-    done = her2("score", slides, "--out", tmp_path / "out", HER2_TEST_START="refuse")
+    done = her2(
+        "score", slides, "--out", tmp_path / "out", factory=FakeFactory(start_fault="refuse")
+    )
     assert done.returncode == 2
     assert "the model does not start. Mend it." in done.stderr
 
@@ -237,11 +240,13 @@ def small_disk(tmp_path: Path) -> Path:
 
 def test_a_disk_that_fills_up(slides: Path, reference: Path, small_disk: Path) -> None:
     out = small_disk / "out"
-    faults = f"{WIDTHS[1]}=fill {small_disk}"
-    done = her2("score", slides, "--out", out, HER2_TEST_FAULTS=faults)
+    faults = ((WIDTHS[1], f"fill {small_disk}"),)
+    done = her2("score", slides, "--out", out, factory=FakeFactory(faults=faults))
     assert done.returncode in (1, 2)
     assert "full" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+    assert "s1-" in done.stderr
+    assert "disk_full" in done.stderr
     first = next(out.glob("slides/s0-*/result.json"))
     assert first.read_bytes() == next(reference.glob("slides/s0-*/result.json")).read_bytes()
     (small_disk / "ballast").unlink()
@@ -250,20 +255,78 @@ def test_a_disk_that_fills_up(slides: Path, reference: Path, small_disk: Path) -
     assert result_bytes(out) == result_bytes(reference)
 
 
-def test_a_file_that_may_not_grow_fails_its_slide_alone(slides: Path, tmp_path: Path) -> None:
-    # A limit on the size of files stands in for a full disk wherever mounting is not permitted: the
-    # pictures of the larger slide exceed it, everything else fits.
+def test_a_file_that_may_not_grow_fails_its_slide_alone(
+    slides: Path, reference: Path, tmp_path: Path
+) -> None:
+    # A limit on the size of files stands in for a full disk where no disk can be mounted: it lies
+    # between the largest files of two slides, and above those of everything else.
     out = tmp_path / "out"
-    code = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
-    code += "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    largest = [
+        max(path.stat().st_size for path in reference.glob(f"slides/s{number}-*/*"))
+        for number in range(3)
+    ]
+    limit = (largest[0] + min(largest[1:])) // 2
+    assert largest[0] < limit < min(largest[1:])
+    code = f"import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit},) * 2)"
+    code += "; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
     words = her2_command("score", slides, "--out", out)
     done = subprocess.run(
         [words[0], "-c", code, *words[1:]],
-        env=environment(),
+        env=environment(PYTHONPATH=str(Path(words[1]).parent)),
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode in (1, 2), done.stderr
-    assert "disk_full" in done.stdout + done.stderr or "the disk is full" in done.stderr
+    assert done.returncode == 1, done.stderr
+    assert "1 scored, 0 not scorable, 2 failed (disk_full 2)" in done.stdout
     assert "Traceback" not in done.stderr
+    again = her2("score", slides, "--out", out)
+    assert again.returncode == 0, again.stderr
+    assert result_bytes(out) == result_bytes(reference)
+
+
+def test_two_workers_give_the_same_bytes(
+    slides: Path, reference: Path, tmp_path: Path, journal: Path
+) -> None:
+    factory = FakeFactory(workers=2, journal=journal)
+    done = her2("score", slides, "--out", tmp_path / "out", factory=factory)
+    assert done.returncode == 0, done.stderr
+    assert len(pids(journal)) == 2
+    assert result_bytes(tmp_path / "out") == result_bytes(reference)
+
+
+def test_where_no_worker_starts_again_every_slide_still_has_its_row(
+    slides: Path, tmp_path: Path, journal: Path
+) -> None:
+    factory = FakeFactory(faults=((WIDTHS[0], "exit"),), journal=journal, start_fault="once")
+    done = her2("score", slides, "--out", tmp_path / "out", factory=factory)
+    assert done.returncode == 1, done.stderr
+    assert "3 slides: 0 scored, 0 not scorable, 3 failed (worker_crashed 3)" in done.stdout
+    assert "exit status 3" in done.stdout
+    assert done.stdout.count("no worker process could be started again") == 2
+
+
+def test_parts_are_disjoint_and_together_are_all(slides: Path, tmp_path: Path) -> None:
+    from pathology.runs import read_results
+
+    found: list[str] = []
+    for part in ("1/2", "2/2"):
+        out = tmp_path / part.replace("/", "of")
+        done = her2("score", slides, "--out", out, "--shard", part)
+        if done.returncode == 2:
+            assert "is empty" in done.stderr
+            continue
+        assert done.returncode == 0, done.stderr
+        found += [Path(result.path).name for result in read_results(out)]
+    assert sorted(found) == ["s0.tif", "s1.tif", "s2.tif"]
+
+
+def test_slides_of_an_earlier_command_are_named_and_kept(
+    slides: Path, reference: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(reference, out)
+    done = her2("score", slides / "s1.tif", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "2 slides of an earlier command are not among the inputs" in done.stderr
+    assert len(list((out / "slides").iterdir())) == 3

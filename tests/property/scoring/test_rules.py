@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -219,6 +220,9 @@ def rank(counts: PatternCounts, params: ScoringConfig, clusters: ClusterSizes) -
 def test_a_stronger_or_more_complete_cell_never_lowers_the_score(pair, clusters) -> None:
     """One exception, listed below: incomplete cells that close, and leave too few behind them."""
     before, after, closed = pair
+    if closed:
+        # A cluster of incomplete cells would go along with those of its cells that close.
+        clusters = replace(clusters, incomplete_moderate_intense=0)
     lower, _ = rank(before, PARAMS, clusters)
     upper, rule = rank(after, PARAMS, clusters)
     assert upper >= lower or (closed and "IM" in rule)

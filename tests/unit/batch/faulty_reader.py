@@ -83,6 +83,10 @@ def _fault(what: str, factory: FakeFactory) -> None:
             raise MemoryError
         case ["refuse"]:
             raise UsageError("the model does not start", fix="Mend it.")
+        case ["once"]:
+            # A machine that has no room for a second worker.
+            if factory.journal is not None and factory.journal.read_text().count("open") > 1:
+                os._exit(4)
         case ["wait"]:
             factory.note("waiting")
             time.sleep(600)

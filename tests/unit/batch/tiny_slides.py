@@ -36,8 +36,8 @@ def paint(width: int, height: int, *, dab: float) -> U8Array:
 def write_slide(
     path: Path,
     *,
-    width: int = 768,
-    height: int = 704,
+    width: int = 576,
+    height: int = 512,
     dab: float = 0.9,
     mpp: float | tuple[float, float] | Spacing | None = _MPP,
     pixels: U8Array | None = None,

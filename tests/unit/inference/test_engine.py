@@ -145,18 +145,21 @@ def test_a_network_that_looks_across_the_window_would_be_noticed(
         assert_same_cells(read_all(engine, field, 128), read_all(engine, field, 256))
 
 
-@pytest.mark.parametrize("offset_um", [-0.9, 0.0, 0.9])
+@pytest.mark.parametrize("phase_um", [3.5, 4.0, 4.5])
+@pytest.mark.parametrize("offset_um", [-0.9, 0.9])
 def test_no_cell_is_lost_or_doubled_at_a_border(
     manifest: ModelManifest,
     make_field: MakeField,
     blur_net: Callable[..., nn.Module],
     offset_um: float,
+    phase_um: float,
 ) -> None:
-    # Cells 8 µm apart and borders 32 µm apart: every fourth column of cells meets a border.
-    field = make_field(256, od=0.3, pitch_um=8.0)
+    # Cells 8 µm apart and borders 32 µm apart: every fourth column of cells lies on a border.
+    field = make_field(256, od=0.3, pitch_um=8.0, phase_um=phase_um)
     engine = Engine(blur_net(offset_um), manifest, settings())
     whole, tiled = read_all(engine, field, 256), read_all(engine, field, 64)
-    assert whole.n == 16 * 16
+    on_border = np.abs(whole.x_um / 32 - np.round(whole.x_um / 32)) * 32 < 2
+    assert (whole.n, on_border.sum()) == (16 * 16, 4 * 16)
     assert_same_cells(whole, tiled)
 
 
@@ -304,7 +307,7 @@ def test_fusing_changes_nothing_but_the_speed(manifest: ModelManifest) -> None:
     detail, context = torch.rand(1, 2, 64, 64), torch.rand(1, 1, 32, 32)
     with torch.inference_mode():
         for a, b in zip(network(detail, context), fused(detail, context), strict=True):
-            torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+            np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-4, rtol=1e-4)
 
 
 MEMORY = """
@@ -335,4 +338,4 @@ def test_one_large_tile_needs_little_memory(manifest: ModelManifest) -> None:
     full = manifest.model_copy(update={"network": manifest.network.model_copy(update={"args": {}})})
     code = MEMORY.format(manifest=full.model_dump_json())
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 700_000  # KiB, with thousands of cells
+    assert int(done.stdout) < 500_000  # KiB, with ten thousand cells

@@ -294,6 +294,18 @@ def test_shares_agree_with_the_rules_on_each_replicate(make_evidence, params, gu
     ] == [n / 1000 for n in shares.values()]
 
 
+@pytest.mark.parametrize(("n", "score"), [(19, "0"), (20, "2+")])
+def test_a_cluster_is_in_the_replicates_that_hold_its_block(n, score, make_evidence, params):
+    evidence = make_evidence(un=6000, ci=n)
+    x, y = evidence.x_um.copy(), evidence.y_um.copy()
+    x[-n:], y[-n:] = 1250 + np.arange(n), 1250
+    found = score_evidence(replace(evidence, x_um=x, y_um=y), params)
+    assert found.ihc_score == score
+    # A given block is drawn at least once in 1 - 1/e of the replicates.
+    expected = 0.63 if n == 20 else 0.0
+    assert found.boot_share_2 == pytest.approx(expected, abs=0.05)
+
+
 def test_no_bootstrap_on_request(make_evidence, params) -> None:
     changed = params.model_copy(update={"bootstrap_replicates": 0})
     score = score_evidence(make_evidence(un=1000, ci=1000), changed)

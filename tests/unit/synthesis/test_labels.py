@@ -61,7 +61,7 @@ def test_rays_are_those_of_a_slow_loop() -> None:
 
 
 def test_label_map_is_the_nearest_cell_in_its_own_metric() -> None:
-    scene, block, chart = scene_and_map("solid")
+    scene, block, chart = scene_and_map("sheet")
     chart = crop(chart, block)
     cells, m = scene.cells, metric(scene.cells)
     rng = np.random.default_rng(0)
@@ -81,7 +81,7 @@ def test_label_map_is_the_nearest_cell_in_its_own_metric() -> None:
 
 
 def test_borders_lie_between_different_labels() -> None:
-    scene, block, chart = scene_and_map("solid")
+    scene, block, chart = scene_and_map("sheet")
     chart = crop(chart, block)
     borders = find_borders(chart, scene.cells)
     row, column = np.divmod(borders.flat, block.width)

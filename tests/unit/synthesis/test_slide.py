@@ -21,16 +21,17 @@ from pathology.wsi import open_slide
 
 
 def small(score: str, **kwargs: object) -> SlideSpec:
-    return SlideSpec(score=score, piece_mm=0.75, mpp=1.0, **kwargs)  # type: ignore[arg-type]
+    return SlideSpec(score=score, piece_mm=0.7, mpp=1.0, **kwargs)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("near", [False, True])
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize(
+    ("score", "near"), [*((score, False) for score in SCORES), ("1+", True), ("3+", True)]
+)
 def test_truth_has_the_shares_of_the_score(score: str, near: bool) -> None:
     spec = small(score, near_cutoff=near)
     slide = render_slide(spec, 1)
     counts = slide.counts
-    assert counts.total > 700
+    assert counts.total > 600
     share = np.array(
         [
             counts.unstained, counts.incomplete_faint, counts.incomplete_moderate_intense,
@@ -104,6 +105,11 @@ def test_no_seam_between_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "_BLOCK_PX", 192)
     parts = render_slide(spec, 6)
     differ = np.abs(whole.rgb.astype(int) - parts.rgb.astype(int)).max(axis=2)
+    # What a blur without margin would change lies within two pixels of a joint.
+    joint = np.zeros(differ.shape, dtype=bool)
+    for place in range(192, min(differ.shape), 192):
+        joint[place - 2 : place + 2] = joint[:, place - 2 : place + 2] = True
+    assert (differ[joint] > 3).mean() < 2e-3
     assert (differ > 3).mean() < 1e-3
     assert (whole.region != parts.region).mean() < 1e-3
     assert whole.cells.n == parts.cells.n

@@ -193,7 +193,7 @@ def test_parts_that_cannot_be_decoded_count_as_tissue(scene: Any, stub: Any) -> 
 
 def test_a_slide_of_which_nothing_can_be_decoded_fails(stub: Any) -> None:
     image = np.full((500, 500, 3), 240, dtype=np.uint8)
-    with pytest.raises(SlideError, match="stub.tif.*no part") as caught:
+    with pytest.raises(SlideError, match=r"stub.tif.*no part") as caught:
         find_tissue(stub(image, broken=Box0(x=-1, y=-1, width=999, height=999)), CONFIG)
     assert caught.value.reason is ReasonCode.UNREADABLE
 

@@ -175,7 +175,7 @@ def test_bad_files_are_refused_by_name_and_with_a_remedy(file: Path, case: str) 
 
 def test_regions_outside_the_slide_are_refused(file: Path) -> None:
     write(file, feature("Tumor", ring(2000, 2000, 3000, 3000)))
-    with pytest.raises(RegionsError, match="outside the slide slide one.svs"):
+    with pytest.raises(RegionsError, match=r"outside the slide slide one\.svs"):
         load_regions(file, INFO)
 
 

@@ -28,7 +28,6 @@ from pathology.tiling import TileBatch, TileSource, batches, lay_grid, select_ti
 from pathology.tissue import find_tissue
 from pathology.wsi import open_slide
 
-
 Result = TypeVar("Result")
 
 

@@ -17,14 +17,15 @@ from pathology.wsi import open_slide
 
 __all__ = ["PlannedSlide", "Speed", "plan_slides", "speed"]
 
-#: Tissue per minute where nothing was measured, mm²: the bundled model with the default
-#: configuration on two cores of a server of 2023, and on one data-centre GPU (a cautious estimate).
-_CPU_MM2_PER_MINUTE = 4.0
+#: Tissue per minute where nothing was measured, mm². CPU: 1.4 mm² of dense synthetic tumour took 8
+#: seconds of one core with all stages (her2-cells 0.1.0, fp32); two cores, rounded down. GPU: a
+#: cautious guess, because reading then limits, and that depends on the disk.
+_CPU_MM2_PER_MINUTE = 15.0
 _CUDA_MM2_PER_MINUTE = 200.0
-#: Bytes per mm² of tissue: about 4,000 cells at 70 packed bytes, and their tiles.
+#: Bytes per mm² of tissue: 260,000 in the same slide (3,300 cells per mm²), rounded up.
 _BYTES_PER_MM2 = 300_000
-#: Bytes of the pictures and of ``result.json`` of one slide.
-_BYTES_PER_SLIDE = 3_000_000
+#: Bytes of the pictures and of ``result.json``: 1.5 million in the same slide, rounded up.
+_BYTES_PER_SLIDE = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True)

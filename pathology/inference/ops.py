@@ -80,7 +80,8 @@ class Unmixer:
         batch, height, width, _ = rgb.shape
         out = torch.empty((batch, amounts, height, width), device=rgb.device)
         for channel in range(3):
-            density = self._table[channel][rgb[..., channel].int()]
+            values = rgb[..., channel].int().flatten()
+            density = self._table[channel].index_select(0, values).view(batch, height, width)
             for amount in range(amounts):
                 part = density * self._weights[channel][amount]
                 out[:, amount] = part if channel == 0 else out[:, amount] + part

@@ -68,6 +68,14 @@ def test_dust_smears_ghosts_and_noise_are_not_tissue(scene: Any) -> None:
     assert "dust" in finding.excluded
 
 
+def test_a_shadow_beside_tissue_is_not_tissue(scene: Any) -> None:
+    made, where = core(scene, nuclei=0.25)
+    made.add(made.x > 900, (0.02, 0.02, 0.02))
+    found, beyond = cover(find_tissue(made.slide(), CONFIG), where)
+    assert found > 0.98
+    assert beyond < 0.1
+
+
 @pytest.mark.parametrize(
     "ink", [(0.9, 0.6, 0.1), (0.62, 0.18, 0.43), (0.08, 0.78, 0.6), (1.2, 1.2, 1.2)]
 )

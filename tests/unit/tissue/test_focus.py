@@ -29,7 +29,7 @@ def test_focus_falls_as_blur_grows(od: np.ndarray) -> None:
     assert all(0 <= score <= 1 for score in scores)
 
 
-@pytest.mark.parametrize("gain", [0.4, 2.0])
+@pytest.mark.parametrize("gain", [0.4, 2.0, 4.0])
 @pytest.mark.parametrize("white", [190, 250])
 def test_focus_does_not_depend_on_stain_or_lamp(od: np.ndarray, gain: float, white: float) -> None:
     usual = focus_score(render(od))

@@ -13,6 +13,7 @@ from pathology.config import load_config
 from pathology.errors import NotScorable, ReasonCode, SlideError
 from pathology.geometry import Box0, Size0
 from pathology.wsi import open_slide
+from pathology.wsi.colour import to_srgb
 from pathology.wsi.opening import SAFE_PROPERTIES, _bounds, _safe
 
 READING = load_config().reading
@@ -208,6 +209,15 @@ def test_icc_profile_of_flat_images(tmp_path, kit):
         assert slide.info.icc_profile == "applied"
         pixels = slide.read(Box0(x=0, y=0, width=450, height=420), mpp=0.25).astype(int)
     assert np.abs(pixels - image[:, :, [1, 0, 2]]).max() <= 2
+
+
+def test_icc_conversion_keeps_pixels_without_data_white():
+    convert = to_srgb(swapped_channels(), path=Path("a.svs"))
+    pixels = np.array([[[90, 20, 30, 0], [255, 255, 255, 0], [200, 100, 50, 255]]], np.uint8)
+    result = convert(pixels)[0]
+    assert result[:2].tolist() == [[255, 255, 255, 0]] * 2
+    assert np.abs(result[2].astype(int) - [100, 200, 50, 255]).max() <= 2
+    assert pixels[0, 0].tolist() == [90, 20, 30, 0]
 
 
 def test_damaged_icc_profile_matters_only_if_it_is_to_be_applied(make_slide):

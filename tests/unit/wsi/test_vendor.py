@@ -137,6 +137,7 @@ def test_two_errors_are_an_error_and_the_third_read_works(make_slide, kit, monke
             slide.read(WHOLE, mpp=0.25)
         assert len(calls) == 2
         np.testing.assert_array_equal(slide.read(WHOLE, mpp=0.25), image)
+        assert len(calls) == 3  # at once: the latched handle was replaced, too
 
 
 def test_vanished_file_is_a_region_error(make_slide, kit):

@@ -1,4 +1,4 @@
-"""Configuration: one strict, frozen, hashed object, made from YAML layers and ``--set`` overrides."""
+"""Configuration: one strict, frozen, hashed object from YAML layers and ``--set`` overrides."""
 
 from __future__ import annotations
 

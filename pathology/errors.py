@@ -1,7 +1,7 @@
 """Every error that this package raises on purpose, under one root.
 
 A leaf carries what the reader of a log needs: the file, the cause and the fix. Batch code catches
-:class:`PathologyError` and nothing wider, so that a defect of ours is never mistaken for a bad slide.
+:class:`PathologyError` and nothing wider, so that a defect of ours never passes for a bad slide.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class SlideError(PathologyError):
 
 
 class NotScorable(SlideError):
-    """A slide that was seen and rightly gets no score (evidence is missing or of the wrong kind)."""
+    """A slide that was seen and rightly gets no score: evidence is missing or of the wrong kind."""
 
 
 class RegionsError(SlideError):

@@ -1,7 +1,7 @@
 """Points, sizes and boxes in level-0 pixels, and the pixel size that ties them to micrometres.
 
-Level-0 pixels (integers, origin at the top left of the finest level, x to the right, y down) are the
-only frame that crosses module boundaries; results for people are in micrometres from the same origin.
+Level-0 pixels (integers, origin at the top left of the finest level, x to the right, y down) are
+the only frame that crosses module boundaries; results for people are in µm from the same origin.
 """
 
 from __future__ import annotations

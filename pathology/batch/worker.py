@@ -57,6 +57,9 @@ def worker_main(
     index
         Which of the resolved devices is this worker's.
     """
+    # Idle threads of torch must sleep, not spin: on busy cores they would starve the readers. Read
+    # once, when torch is imported; no result depends on it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Ctrl-C goes to the whole group of processes; the parent alone decides what happens then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _exit_with_parent()

@@ -14,6 +14,8 @@ from pathology.runs import SlideResult
 
 __all__ = ["print_results", "stdout_console", "summary_line"]
 
+#: A flag of every slide until a person has confirmed the region: said once, below the table.
+_EVERYWHERE = "invasive_region_unverified"
 #: Width of the table where stdout is not a terminal: nothing is cut, long names wrap.
 _PIPE_WIDTH = 120
 
@@ -46,6 +48,8 @@ def print_results(results: Sequence[SlideResult], *, console: Console | None = N
     console.print(table)
     _print_failures(console, [item for item in results if item.status == "failed"])
     console.print(summary_line(results), markup=False, highlight=False, soft_wrap=True)
+    if any(_EVERYWHERE in result.flags and result.ihc_score for result in results):
+        console.print("The model chose the invasive region; nobody has verified it yet.")
 
 
 def summary_line(results: Iterable[SlideResult]) -> str:
@@ -81,13 +85,18 @@ def _score(result: SlideResult) -> str:
 
 
 def _why(result: SlideResult) -> str:
-    """Name the deciding rule and the doubts, or the reasons for having no score."""
+    """Give the deciding clause and the doubts, or the reasons for having no score."""
     if result.status != "scored":
-        return outcome(result)
-    parts = [result.deciding_rule or ""]
+        message = result.error.message if result.error is not None else ""
+        cause = message.removeprefix(f"{result.path}: ").removeprefix("no score: ")
+        # A failure's cause and remedy stand in the list below the table.
+        shown = cause and result.status == "not_scorable"
+        return f"{outcome(result)}: {cause}" if shown else outcome(result)
+    clause = result.deciding_clause or result.deciding_rule or ""
+    parts = [clause.removeprefix(f"{result.ihc_score}: ")]
     if result.distance_to_cutoff_pp is not None:
         parts.append(f"{result.distance_to_cutoff_pp:+.1f} pp from the cut-off")
-    parts += [flag.replace("_", " ") for flag in result.flags]
+    parts += [flag.replace("_", " ") for flag in result.flags if flag != _EVERYWHERE]
     return "; ".join(part for part in parts if part)
 
 

@@ -35,7 +35,7 @@ lint: $(STAMP)  ## Lint, type-check and check the architecture
 	$(BIN)/lint-imports
 
 test: lint  ## Everything that must pass: lint, types, architecture, tests (<= 12 minutes on two cores)
-	$(BIN)/pytest -m "not slow and not gpu" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not gpu" -n auto $(PYTEST_ARGS)
 
 test-slow: $(STAMP)  ## The long proofs: kill loops, 60,000 px slides, trainings
 	$(BIN)/pytest -m "slow and not gpu" --timeout 3600 $(PYTEST_ARGS)

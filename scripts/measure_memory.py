@@ -58,14 +58,21 @@ def peak_pss(command: list[str]) -> tuple[int, float, int]:
 
 
 def write_large(path: Path, side_px: int) -> None:
-    """Write a slide of any size by repeating one synthetic piece of tissue; memory stays small."""
-    piece = render_slide(SlideSpec(score="2+", mpp=0.25), seed=4096).rgb
-    height, width = piece.shape[:2]
+    """Write a slide of any size by repeating one synthetic piece of tissue; memory stays small.
+
+    Every second place in x and y holds the piece, the others glass, so that a scan of 15 × 15 mm
+    holds about as much tissue as a section does in practice.
+    """
+    slide = render_slide(SlideSpec(score="2+", mpp=0.25), seed=4096)
+    height, width = slide.rgb.shape[:2]
+    canvas = np.empty((2 * height, 2 * width, 3), dtype=np.uint8)
+    canvas[:] = np.round(slide.white).astype(np.uint8)
+    canvas[:height, :width] = slide.rgb
 
     def tile(x: int, y: int, w: int, h: int) -> np.ndarray:
-        rows = np.arange(y, y + h) % height
-        cols = np.arange(x, x + w) % width
-        return piece[rows][:, cols]
+        rows = np.arange(y, y + h) % canvas.shape[0]
+        cols = np.arange(x, x + w) % canvas.shape[1]
+        return canvas[rows][:, cols]
 
     source = TileSource(width=side_px, height=side_px, read=tile)
     write_pyramid(path, source, mpp=0.25, levels=6, compression="jpeg", quality=80)

@@ -87,9 +87,12 @@ def score_slide(
 
     Examples
     --------
-    >>> result = score_slide("missing.svs", out_dir="out", reader=...)  # doctest: +SKIP
-    >>> result.status, result.reasons  # doctest: +SKIP
-    ('failed', (<ReasonCode.FILE_MISSING: 'file_missing'>,))
+    >>> import tempfile
+    >>> from pathology.testing import FakeModel
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     result = score_slide("missing.svs", out_dir=out, reader=FakeModel())
+    >>> result.status, str(result.reasons[0])
+    ('failed', 'file_missing')
     """
     job = _Job(
         request=request or SlideRequest(path=Path(path)),
@@ -319,7 +322,9 @@ class _Job:
 
     def _result(self, score: SlideScore, finding: TissueFinding) -> SlideResult:
         scored = score.status == "scored"
-        flags = self.known["flags"] | set(score.flags) | {"invasive_region_unverified"}
+        flags = self.known["flags"] | set(score.flags)
+        if score.counts.total:
+            flags |= {"invasive_region_unverified"}
         columns = {
             name: getattr(score, name)
             for name in (
@@ -346,7 +351,8 @@ class _Job:
                 "n_in_situ_excluded",
             )
         }
-        message = " ".join(finding.explanations) or score.deciding_clause
+        if finding.explanations:
+            columns["deciding_clause"] = f"no score: {' '.join(finding.explanations)}"
         known = {**self.known, **columns, **count_columns(score.counts)}
         known["flags"] = tuple(flags)
         known["warnings"] = tuple(self.known["warnings"])
@@ -354,7 +360,9 @@ class _Job:
         return SlideResult(
             slide_id=self.folder.slide_id,
             path=self.request.name,
-            error=None if scored else ErrorBlock(message=f"{self.request.name}: {message}"),
+            error=None
+            if scored
+            else ErrorBlock(message=f"{self.request.name}: {columns['deciding_clause']}"),
             **known,
         )
 

@@ -211,3 +211,12 @@ def test_the_version() -> None:
     from pathology import __version__
 
     assert her2_words(["--version"]).stdout == f"her2 {__version__}\n"
+
+
+@pytest.mark.slow
+def test_the_demonstration_scores_its_slides_as_they_were_made(tmp_path: Path) -> None:
+    done = python("from pathology.cli import main; main()", "demo", "--out", tmp_path / "demo")
+    assert done.returncode == 0, done.stderr
+    assert "5 of 5 as made" in done.stdout
+    assert str(tmp_path / "demo" / "results" / "results.csv") in done.stdout
+    assert len(list((tmp_path / "demo" / "results" / "slides").glob("*/heatmap.png"))) == 4

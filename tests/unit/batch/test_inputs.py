@@ -124,6 +124,19 @@ def test_regions_must_be_a_folder(tmp_path: Path) -> None:
         collect_inputs([tmp_path / "a.svs"], regions=tmp_path / "nowhere")
 
 
+def test_parts_are_disjoint_and_together_are_all(tmp_path: Path) -> None:
+    for number in range(12):
+        touch(tmp_path / f"{number}.svs")
+    found = collect_inputs([tmp_path])
+    parts = [found.part(Shard(index=index, count=3)).requests for index in (1, 2, 3)]
+    assert sorted(item.name for part in parts for item in part) == sorted(
+        item.name for item in found.requests
+    )
+    with pytest.raises(UsageError, match="is empty"):
+        for index in range(1, 1001):
+            found.part(Shard(index=index, count=1000))
+
+
 @given(slide_id=st.text(min_size=1), count=st.integers(1, 12))
 @settings(max_examples=60, deadline=None)
 def test_every_slide_is_in_exactly_one_shard(slide_id: str, count: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -142,7 +143,9 @@ def _interval(
         figure([readings[k] for k in rng.integers(len(readings), size=len(readings))])
         for _ in range(_BOOTSTRAP)
     ]
-    low, high = np.nanpercentile(draws, (2.5, 97.5))
+    # A sample of fields without a single cell of the kind has no figure; all such: no interval.
+    known = [draw for draw in draws if not math.isnan(draw)] or [math.nan]
+    low, high = np.percentile(known, (2.5, 97.5))
     return Metric(value=figure(readings), low=float(low), high=float(high), n=n)
 
 
@@ -186,6 +189,10 @@ def _pattern_right(item: FieldReading, pairs: AnyArray) -> AnyArray:
     return np.asarray(item.found.pattern[pairs[:, 1]] == item.truth.pattern[pairs[:, 0]])
 
 
+def _of(summary: Callable[[AnyArray], AnyArray], values: AnyArray) -> float:
+    return float(summary(values)) if values.size else math.nan
+
+
 def _macro_f1(readings: Sequence[FieldReading]) -> float:
     pairs = [(item, _tumour_pairs(item)) for item in readings]
     found = np.concatenate([item.found.pattern[p[:, 1]] for item, p in pairs])
@@ -217,13 +224,13 @@ def measure_model(readings: Sequence[FieldReading]) -> dict[str, Metric]:
     tumour = sum(len(_tumour_pairs(item)) for item in readings)
 
     def median_outline(items: Sequence[FieldReading]) -> float:
-        return float(np.median(_errors(items, _outline)))
+        return _of(np.median, _errors(items, _outline))
 
     def mean_completeness(items: Sequence[FieldReading]) -> float:
-        return float(np.mean(_errors(items, _completeness)))
+        return _of(np.mean, _errors(items, _completeness))
 
     def accuracy(items: Sequence[FieldReading]) -> float:
-        return float(np.mean(_errors(items, _pattern_right)))
+        return _of(np.mean, _errors(items, _pattern_right))
 
     return {
         "detection_f1": _interval(readings, _f1, cells),

@@ -1,0 +1,70 @@
+"""From a training configuration to a bundle that the engine accepts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pathology.assets import config_path, models_dir
+from pathology.errors import ModelError
+from pathology.inference.bundle import load_bundle, load_model, verify_golden
+from pathology.training.config import load_training_config
+from pathology.training.measure import measure_model, read_field
+from pathology.training.run import HOLDOUT_SEED, train_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    threads = torch.get_num_threads()
+    try:
+        config = load_training_config(config_path("training/tiny.yaml"))
+        return train_bundle(config, tmp_path_factory.mktemp("models"))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_the_bundle_is_whole(bundle: Path) -> None:
+    names = {path.name for path in bundle.iterdir()}
+    assert names == {"model.yaml", "weights.safetensors", "golden.npz", "MODEL_CARD.md"}
+    assert verify_golden(load_bundle(bundle)) <= 1e-4
+    card = (bundle / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "Research use only" in card
+    assert "tiny-cells/0.0.1" in card
+
+
+def test_the_engine_reads_with_it(bundle: Path) -> None:
+    reader = load_model(bundle)
+    assert reader.name == "tiny-cells/0.0.1"
+    assert read_field(reader, HOLDOUT_SEED, 192).truth.n >= 0
+
+
+def test_changed_weights_are_refused(bundle: Path) -> None:
+    weights = bundle / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    whole = weights.read_bytes()
+    weights.write_bytes(content)
+    try:
+        with pytest.raises(ModelError, match=r"weights\.safetensors"):
+            load_model(bundle)
+    finally:
+        weights.write_bytes(whole)
+
+
+def test_the_bundled_model_finds_synthetic_cells() -> None:
+    # A floor far below the card's figures: it catches a broken bundle, not a worse one.
+    reader = load_model("her2-cells")
+    figures = measure_model([read_field(reader, HOLDOUT_SEED + k, 256) for k in range(6)])
+    assert figures["detection_f1"].value > 0.85
+    assert figures["outline_error_um"].value < 2.0
+    assert figures["pattern_accuracy"].value > 0.7
+
+
+def test_the_card_of_the_bundled_model_names_its_weights_and_figures() -> None:
+    for folder in models_dir().glob("*/*"):
+        card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+        assert folder.parent.name in card
+        for words in ("Research use only", "Measured", "Known limits", "AUROC"):
+            assert words in card

@@ -18,9 +18,10 @@ from pathology.wsi import open_slide
 __all__ = ["PlannedSlide", "Speed", "plan_slides", "speed"]
 
 #: Tissue per minute where nothing was measured, mm². CPU: 1.4 mm² of dense synthetic tumour took 8
-#: seconds of one core with all stages (her2-cells 0.1.0, fp32); two cores, rounded down. GPU: a
-#: cautious guess, because reading then limits, and that depends on the disk.
-_CPU_MM2_PER_MINUTE = 15.0
+#: seconds of one core with all stages (her2-cells 0.1.0, fp32), so two cores do up to 20; half of it
+#: is left on small slides, for opening, pictures and loading the model. GPU: a cautious guess,
+#: because reading then limits, and that depends on the disk.
+_CPU_MM2_PER_MINUTE = 10.0
 _CUDA_MM2_PER_MINUTE = 200.0
 #: Bytes per mm² of tissue: 260,000 in the same slide (3,300 cells per mm²), rounded up.
 _BYTES_PER_MM2 = 300_000

@@ -142,6 +142,6 @@ def _exit_with_parent() -> None:
 
     def watch(sentinel: int) -> None:
         multiprocessing.connection.wait([sentinel])
-        os._exit(EXIT_ORPHANED)
+        pass
 
     threading.Thread(target=watch, args=(parent.sentinel,), daemon=True).start()

@@ -142,6 +142,6 @@ def _exit_with_parent() -> None:
 
     def watch(sentinel: int) -> None:
         multiprocessing.connection.wait([sentinel])
-        pass
+        os._exit(EXIT_ORPHANED)
 
     threading.Thread(target=watch, args=(parent.sentinel,), daemon=True).start()

@@ -66,7 +66,10 @@ def find_tissue(slide: Slide, config: Config) -> TissueFinding:
     """
     view = read_overview(slide, config.reading.overview_mpp)
     masks = _masks(view, config)
-    tissue = masks.pieces.tissue | view.unread
+    # Lost tissue stays tissue: its tiles are tried, fail, and are counted as what they are.
+    missing = (masks.black | ~view.data) & ~view.unread
+    lost = lost_tissue(missing, masks.pieces.tissue, pixel_um=view.pixel_um)
+    tissue = masks.pieces.tissue | view.unread | lost
     mask = TissueMask(mask=tissue, box=view.box, spacing=view.spacing)
     enough = mask.area_mm2 >= _min_tissue_mm2(view, config)
     stain = StainCheck(kind="unchecked", reason="no tissue")
@@ -77,11 +80,11 @@ def find_tissue(slide: Slide, config: Config) -> TissueFinding:
         overview=view.rgb,
         box=view.box,
         tissue=mask,
-        excluded=_excluded(view, masks),
+        excluded=_excluded(view, masks, lost),
         white_point=masks.white.rgb,
         tissue_mm2=mask.area_mm2,
         stain=stain,
-        flags=_flags(view, masks, stain, enough=enough),
+        flags=_flags(view, masks, stain, enough=enough, lost=bool(lost.any())),
         reasons=tuple(code for code, _ in reasons),
         explanations=tuple(text for _, text in reasons),
     )
@@ -176,14 +179,16 @@ def _probe_boxes(view: Overview, tissue: BoolArray, count: int) -> list[Box0]:
     return list(boxes.values())
 
 
-def _excluded(view: Overview, masks: _Masks) -> dict[ExcludedKind, TissueMask]:
+def _excluded(
+    view: Overview, masks: _Masks, lost: BoolArray
+) -> dict[ExcludedKind, TissueMask]:
     found: dict[ExcludedKind, BoolArray] = {
         "pen": masks.pen,
-        "black": masks.black,
+        "black": masks.black & ~lost,
         "dust": masks.pieces.dust,
         "edge": masks.pieces.edge,
         "smear": masks.pieces.smear,
-        "no_data": ~view.data & ~view.unread,
+        "no_data": ~view.data & ~view.unread & ~lost,
     }
     return {
         kind: TissueMask(mask=mask, box=view.box, spacing=view.spacing)
@@ -212,7 +217,9 @@ def _reasons(
     return reasons
 
 
-def _flags(view: Overview, masks: _Masks, stain: StainCheck, *, enough: bool) -> tuple[str, ...]:
+def _flags(
+    view: Overview, masks: _Masks, stain: StainCheck, *, enough: bool, lost: bool
+) -> tuple[str, ...]:
     flags = {
         "white_point_uncertain": masks.white.uncertain,
         "white_saturated": masks.white.saturated,

@@ -6,7 +6,7 @@ from pathology.batch.inputs import Inputs, Shard, collect_inputs
 from pathology.batch.observer import Observer, SilentObserver
 from pathology.batch.planning import PlannedSlide, Speed, plan_slides, speed
 from pathology.batch.readers import BundleFactory, ReaderFactory, make_factory
-from pathology.batch.run import score_folder
+from pathology.batch.run import TablesError, score_folder
 
 __all__ = [
     "BundleFactory",
@@ -17,6 +17,7 @@ __all__ = [
     "Shard",
     "SilentObserver",
     "Speed",
+    "TablesError",
     "collect_inputs",
     "make_factory",
     "plan_slides",

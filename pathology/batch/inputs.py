@@ -5,19 +5,25 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pathology.batch.manifest import read_manifest
-from pathology.errors import UsageError
+from pathology.errors import OutputError, UsageError
 from pathology.pipeline import SlideRequest
-from pathology.runs import make_slide_id, path_text
-from pathology.wsi import SkippedFile, find_slides
+from pathology.runs import path_text, read_run_info, unique_slide_ids
+from pathology.runs.layout import LOCK, RUN
+from pathology.tissue import find_regions_file
+from pathology.wsi import FoundSlide, SkippedFile, find_slides
+from pathology.wsi.discover import group_files
 
 __all__ = ["Inputs", "Shard", "collect_inputs"]
 
-_REGION_SUFFIXES = (".geojson", ".json")
+#: Files that are listed when no slide takes them; which file a slide takes, tissue says.
+_REGION_NAME = re.compile(r"(?P<stem>[^.].*)\.(geojson|geojson\.gz|json)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,30 +91,36 @@ class Inputs:
         What was passed over in the searched folders, and why.
     notes
         What a person should know, such as region files that fit no slide.
+
+    Examples
+    --------
+    >>> Inputs(requests=(SlideRequest(path=Path("x.svs"), key="slides/x.svs"),)).ids
+    ['x-9a1fbb4bc2']
     """
 
     requests: tuple[SlideRequest, ...]
     skipped: tuple[SkippedFile, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def ids(self) -> list[str]:
+        """The slides' ids, in the order of the requests."""
+        return unique_slide_ids([request.key or request.path for request in self.requests])
+
     def part(self, shard: Shard) -> Inputs:
         """Return the inputs of one part of several; parts are disjoint and together are all.
 
-        Raises
-        ------
-        UsageError
-            If the part is empty.
+        A part may be empty: with few slides some parts get none, and a note says so.
         """
-        kept = tuple(
-            request for request in self.requests if shard.holds(make_slide_id(request.path))
-        )
+        pairs = zip(self.requests, self.ids, strict=True)
+        kept = tuple(request for request, slide_id in pairs if shard.holds(slide_id))
+        notes = self.notes
         if not kept:
-            raise UsageError(
+            notes += (
                 f"--shard {shard.index}/{shard.count}: this part of {len(self.requests)} slides "
                 "is empty",
-                fix="Use fewer parts.",
             )
-        return replace(self, requests=kept)
+        return replace(self, requests=kept, notes=notes)
 
 
 def collect_inputs(
@@ -134,85 +146,177 @@ def collect_inputs(
     Returns
     -------
     Inputs
-        Requests in the order of the arguments; folders in the order of their paths. A file that is
-        named twice is taken once.
+        Requests in the order of the arguments, folders in the order of their paths, then the rows
+        of manifests. A file that is named twice is taken once; a manifest's row replaces a file or
+        folder that holds the same slide, wherever it stands.
 
     Raises
     ------
     UsageError
-        If an input does not exist, a manifest is wrong, or there is no slide at all.
+        If an input does not exist, a manifest is wrong, two manifests disagree on a slide, no slide
+        has a region file in ``regions``, or there is no slide at all.
     """
     if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
         raise UsageError(f"--mpp {mpp:g} is not a number above 0", fix="Give µm per pixel.")
-    requests: list[SlideRequest] = []
-    skipped: list[SkippedFile] = []
-    for item in map(Path, inputs):
-        if item.is_dir():
-            found = find_slides([item], exclude=exclude)
-            requests += [_request(slide.path, mpp) for slide in found.slides]
-            skipped += found.skipped
-        elif item.suffix.casefold() == ".csv" and item.exists():
-            requests += read_manifest(item, mpp=mpp)
-        elif item.exists() or item.is_symlink():
-            # A broken link was named by a person: it gets its own failed row.
-            requests.append(_request(item, mpp))
-        else:
+    places = [Path(item) for item in inputs]
+    manifests = [item for item in places if _is_manifest(item)]
+    searched = [item for item in places if item not in manifests]
+    for item in searched:
+        # A broken link was named by a person: it gets its own failed row.
+        if not (item.exists() or item.is_symlink()):
             raise UsageError(f"{item}: there is no such file or folder", fix="Check the path.")
-    requests = _once(requests)
+    found = find_slides(searched, exclude=exclude, is_output=_is_run_folder)
+    rows = [row for item in manifests for row in _whole(read_manifest(item, mpp=mpp))]
+    requests = _merge([_request(slide, mpp) for slide in found.slides], rows)
     if not requests:
-        names = ", ".join(str(item) for item in inputs) or "nothing"
-        raise UsageError(
-            f"no slides found in {names} ({len(skipped)} other files were skipped)",
-            fix="Name slide files, a folder that holds some, or a CSV manifest.",
-        )
-    notes: list[str] = []
+        raise _nothing_found(places, found.skipped)
+    requests = _with_unique_keys(requests)
+    notes: tuple[str, ...] = ()
     if regions is not None:
         requests, notes = _pair_regions(requests, regions)
-    return Inputs(requests=tuple(requests), skipped=tuple(skipped), notes=tuple(notes))
+    return Inputs(requests=tuple(requests), skipped=found.skipped, notes=notes)
 
 
-def _request(path: Path, mpp: float | None) -> SlideRequest:
-    return SlideRequest(path=path, display_path=path_text(path), mpp=mpp)
+def _is_manifest(path: Path) -> bool:
+    return path.suffix.casefold() == ".csv" and path.exists() and not path.is_dir()
 
 
-def _once(requests: Iterable[SlideRequest]) -> list[SlideRequest]:
-    unique: dict[str, SlideRequest] = {}
-    for request in requests:
-        unique.setdefault(os.path.normpath(request.path.absolute()), request)
-    return list(unique.values())
+def _is_run_folder(folder: Path) -> bool:
+    """Tell whether a run was begun in a folder, even if it was killed before its first table."""
+    if (folder / LOCK).is_file():
+        return True
+    if not (folder / RUN).is_file():
+        return False
+    try:
+        read_run_info(folder)
+    except OutputError:
+        return False  # of another program
+    return True
+
+
+def _nothing_found(inputs: Sequence[Path], skipped: Sequence[SkippedFile]) -> UsageError:
+    names = ", ".join(map(str, inputs)) or "nothing"
+    text = f"no slides found in {names} ({len(skipped)} other files were skipped)"
+    words = {
+        "excluded": "is the output folder, which is not searched",
+        "run_folder": "holds the output of a run, which is not searched",
+    }
+    for entry in skipped:
+        if entry.reason in words and entry.path in inputs:
+            text += f"; {entry.path} {words[entry.reason]}"
+    return UsageError(text, fix="Name slide files, a folder that holds some, or a CSV manifest.")
+
+
+def _request(slide: FoundSlide, mpp: float | None) -> SlideRequest:
+    root = Path(os.path.realpath(slide.root))
+    return SlideRequest(
+        path=slide.path,
+        display_path=path_text(slide.path),
+        mpp=mpp,
+        companions=slide.companions,
+        key=f"{root.name}/{slide.path.relative_to(slide.root).as_posix()}",
+    )
+
+
+def _whole(rows: Sequence[SlideRequest]) -> list[SlideRequest]:
+    """Give each row of a manifest the other files of its slide."""
+    whole = []
+    for row, slide in zip(rows, group_files([row.path for row in rows]), strict=True):
+        name = row.display_path if slide.path == row.path else path_text(slide.path)
+        whole.append(replace(row, path=slide.path, display_path=name, companions=slide.companions))
+    return whole
+
+
+def _place(path: Path) -> str:
+    """Name a file independently of how its folder was typed; the file itself may be a link."""
+    return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118
+
+
+def _merge(found: Iterable[SlideRequest], rows: Iterable[SlideRequest]) -> list[SlideRequest]:
+    """Take each file once; what a manifest says of it comes before a folder that holds it."""
+    merged: dict[str, SlideRequest] = {}
+    for request in found:
+        merged.setdefault(_place(request.path), request)
+    listed: dict[str, SlideRequest] = {}
+    for row in rows:
+        place = _place(row.path)
+        first = listed.setdefault(place, row)
+        if _content(first) != _content(row):
+            raise UsageError(
+                f"{row.name}: is listed in two rows of the manifests that say different things",
+                fix="Keep one row per slide.",
+            )
+        merged[place] = first
+    return list(merged.values())
+
+
+def _content(row: SlideRequest) -> SlideRequest:
+    """Return what a row says of its slide, without the words by which it names the file."""
+    regions = None if row.regions is None else Path(_place(row.regions))
+    return replace(row, path=Path(), display_path="", key="", companions=(), regions=regions)
+
+
+def _with_unique_keys(requests: Sequence[SlideRequest]) -> list[SlideRequest]:
+    """Tell slides of folders that have one name apart by their whole paths."""
+    counts = Counter(request.key for request in requests)
+    return [
+        request
+        if counts[request.key] == 1
+        else replace(request, key=f"{request.key}|{Path(_place(request.path)).as_posix()}")
+        for request in requests
+    ]
 
 
 def _pair_regions(
-    requests: list[SlideRequest], folder: Path
-) -> tuple[list[SlideRequest], list[str]]:
+    requests: Sequence[SlideRequest], folder: Path
+) -> tuple[list[SlideRequest], tuple[str, ...]]:
     """Give each slide the region file of its own name; a name that fits two slides is refused."""
     if not folder.is_dir():
         raise UsageError(f"--regions {folder}: there is no such folder")
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.casefold() in _REGION_SUFFIXES:
-            if path.stem in files:
-                raise UsageError(
-                    f"--regions {folder}: {files[path.stem].name} and {path.name} are for the "
-                    "same slide",
-                    fix="Keep one of them.",
-                )
-            files[path.stem] = path
-    owners: dict[str, SlideRequest] = {}
+    owners: dict[Path, SlideRequest] = {}
     paired: list[SlideRequest] = []
     for request in requests:
-        stem = request.path.stem
-        if request.regions is not None or stem not in files:
+        file = find_regions_file(folder, request.path) if request.regions is None else None
+        if file is None:
             paired.append(request)
             continue
-        if stem in owners:
+        if file in owners:
             raise UsageError(
-                f"--regions {folder}: {files[stem].name} fits two slides, {owners[stem].name} and "
+                f"--regions {folder}: {file.name} fits two slides, {owners[file].name} and "
                 f"{request.name}",
                 fix="Name the region files in the column 'regions' of a manifest.",
             )
-        owners[stem] = request
-        paired.append(replace(request, regions=files[stem]))
-    unused = sorted(path.name for stem, path in files.items() if stem not in owners)
-    notes = [f"{folder}: no slide for {len(unused)} region files: {', '.join(unused[:5])}"]
-    return paired, notes if unused else []
+        owners[file] = request
+        paired.append(replace(request, regions=file))
+    unused = _unused_regions(folder, owners)
+    listed = f": {', '.join(unused[:5])}{', ...' if len(unused) > 5 else ''}" if unused else ""
+    text = f"{len(owners)} of {len(requests)} slides have a region file in {folder}"
+    text += f"; {len(unused)} region files there are not used{listed}"
+    if not owners:
+        raise UsageError(
+            f"--regions: {text}", fix="Name the files like the slides: a.geojson for a.svs."
+        )
+    return paired, (text,)
+
+
+def _unused_regions(folder: Path, used: Iterable[Path]) -> list[str]:
+    """List the region files that no slide took; a second file for one slide is refused."""
+    stems = {_region_stem(path.name): path.name for path in used}
+    unused = []
+    for path in sorted(folder.iterdir()):
+        stem = _region_stem(path.name)
+        if stem is None or path.name in stems.values():
+            continue
+        if stem in stems:
+            raise UsageError(
+                f"--regions {folder}: {stems[stem]} and {path.name} are for the same slide",
+                fix="Keep one of them.",
+            )
+        unused.append(path.name)
+    return unused
+
+
+def _region_stem(name: str) -> str | None:
+    """Return the name of a region file without its ending; None for any other file."""
+    matched = _REGION_NAME.fullmatch(name)
+    return None if matched is None else matched["stem"]

@@ -160,6 +160,7 @@ def _request(row: _Row, mpp: float | None) -> SlideRequest:
     return SlideRequest(
         path=path,
         display_path=path_text(path),
+        key=Path(row.cells["path"]).as_posix(),
         mpp=_number(row, own) if own else mpp,
         mpp_source="manifest" if own else "argument",
         regions=row.resolve("regions") if row.text("regions") else None,

@@ -11,6 +11,7 @@ from pathology.batch.readers import ReaderFactory, make_factory
 from pathology.config import Config, load_config
 from pathology.errors import SlideError
 from pathology.pipeline import SlideRequest
+from pathology.scoring import load_guideline
 from pathology.tiling import InputSpec, lay_grid, select_tiles
 from pathology.tissue import find_tissue
 from pathology.wsi import open_slide
@@ -18,8 +19,8 @@ from pathology.wsi import open_slide
 __all__ = ["PlannedSlide", "Speed", "plan_slides", "speed"]
 
 #: Tissue per minute where nothing was measured, mm². CPU: 1.4 mm² of dense synthetic tumour took 8
-#: seconds of one core with all stages (her2-cells 0.1.0, fp32), so two cores do up to 20; half of it
-#: is left on small slides, for opening, pictures and loading the model. GPU: a cautious guess,
+#: seconds of one core with all stages (her2-cells 0.1.0, fp32), so two cores do up to 20; half of
+#: it is left on small slides, for opening, pictures and loading the model. GPU: a cautious guess,
 #: because reading then limits, and that depends on the disk.
 _CPU_MM2_PER_MINUTE = 10.0
 _CUDA_MM2_PER_MINUTE = 200.0
@@ -122,9 +123,10 @@ def plan_slides(
     Raises
     ------
     UsageError
-        If an input is wrong, or the model cannot be found.
+        If an input or the configuration is wrong, or the model cannot be found.
     """
     config = config or load_config()
+    load_guideline(config.scoring.guideline)
     spec = (factory or make_factory(model)).spec
     found = collect_inputs(inputs, mpp=mpp)
     slides = [_plan_slide(request, spec, config) for request in found.requests]

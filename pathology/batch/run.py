@@ -28,12 +28,28 @@ from pathology.runs import (
     RunLog,
     SlideResult,
     now,
-    unique_slide_ids,
     write_cases,
     write_results,
 )
+from pathology.scoring import load_guideline
 
-__all__ = ["score_folder"]
+__all__ = ["TablesError", "score_folder"]
+
+
+class TablesError(OutputError):
+    """The slides are done, but the tables of the run cannot be written (exit status 2).
+
+    Parameters
+    ----------
+    message, fix
+        As for every error.
+    results
+        What is known of the slides, in the order of the table.
+    """
+
+    def __init__(self, message: str, *, results: Sequence[SlideResult], fix: str = "") -> None:
+        super().__init__(message, fix=fix)
+        self.results = tuple(results)
 
 
 def score_folder(
@@ -82,20 +98,23 @@ def score_folder(
     Raises
     ------
     UsageError
-        Before any work: wrong inputs, model, device or output folder (``ModelError``,
-        ``OutputError``). After it: the tables cannot be written (``OutputError``).
+        Before any work: wrong inputs, configuration, model, device or output folder
+        (``ConfigError``, ``ModelError``, ``OutputError``). After it: the tables cannot be written
+        (``TablesError``, which holds the results).
     KeyboardInterrupt
-        On Ctrl-C, after the tables of the finished slides were written.
+        On Ctrl-C, after the tables of the finished slides were written; ``run.json`` then says that
+        the run has not finished.
     """
     _refuse_unguarded_script()
     config = config or load_config()
+    load_guideline(config.scoring.guideline)  # a wrong name must not bind the folder
     device = device or config.runtime.device
     factory = make_factory(model)
     if not isinstance(inputs, Inputs):
         inputs = collect_inputs(inputs, mpp=mpp, regions=regions, exclude=(Path(out),))
     elif mpp is not None or regions is not None:
         raise UsageError("mpp and regions are given to collect_inputs, not to score_folder")
-    ids = unique_slide_ids([request.path for request in inputs.requests])
+    ids = inputs.ids
     key = RunKey.of(config, model=factory.name, model_sha256=factory.sha256)
     observer = observer or SilentObserver()
     executor = LocalExecutor(factory=factory, config=config, device=device, observer=observer)
@@ -219,15 +238,23 @@ class _Run:
         self.executor.stop(kill=True)
         self.log.write("warning", "interrupted", finished=len(self.results))
         try:
-            self._finish(resumed)
+            self._write_tables(resumed, finished=False)
         except OutputError as error:
             self.observer.note(str(error))
 
     def _finish(self, resumed: int) -> list[SlideResult]:
+        try:
+            ordered = self._write_tables(resumed, finished=True)
+        except OutputError as error:
+            known = sorted(self.results.values(), key=lambda result: (result.path, result.slide_id))
+            raise TablesError(error.message, results=known, fix=error.fix) from error
+        self.log.write("info", "run_finished", slides=len(ordered))
+        return ordered
+
+    def _write_tables(self, resumed: int, *, finished: bool) -> list[SlideResult]:
         ordered = write_results(self.folder.path, self.results.values())
         write_cases(self.folder.path, ordered)
-        self._write_info(resumed, finished=True)
-        self.log.write("info", "run_finished", slides=len(ordered))
+        self._write_info(resumed, finished=finished)
         return ordered
 
     def _write_info(self, resumed: int, *, finished: bool) -> None:

@@ -13,7 +13,9 @@ def config(config_file: ConfigOption = None, sets: SetOption = None) -> None:
     The output is itself a valid file for --config.
     """
     from pathology.config import load_config
+    from pathology.scoring import load_guideline
 
     resolved = load_config(config_file, sets or [])
+    load_guideline(resolved.scoring.guideline)
     print(f"# configuration hash {resolved.hash}")
     print(resolved.to_yaml(), end="")

@@ -30,6 +30,10 @@ def demo(
     sets: SetOption = None,
     model: ModelOption = "her2-cells",
     device: DeviceOption = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Move earlier results to DIR/results/previous/ first."),
+    ] = False,
 ) -> None:
     """Make five small synthetic slides, score them, and say where to look.
 
@@ -46,7 +50,9 @@ def demo(
     config = load_config(config_file, overrides_with(sets, runtime__device=device))
     paths = _write_slides(out / "slides")
     with make_display() as display:
-        results = score_folder(paths, out / "results", config=config, model=model, observer=display)
+        results = score_folder(
+            paths, out / "results", config=config, model=model, force=force, observer=display
+        )
     print_results(results)
     _print_truth(results)
     display.print_speed()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +37,9 @@ def export(
     ] = None,
 ) -> None:
     """Write the results of a run for other programs; nothing is scored again."""
-    export_run(run_dir, parse_kinds(to), out)
+    kinds = parse_kinds(to)
+    _note_unfinished(run_dir)
+    export_run(run_dir, kinds, out)
 
 
 def parse_kinds(text: str) -> tuple[str, ...]:
@@ -44,11 +48,26 @@ def parse_kinds(text: str) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        If a kind is not known.
+        If a kind is not known, or none is named.
     """
     from pathology.report import check_kinds
 
     return check_kinds(part.strip() for part in text.split(",") if part.strip())
+
+
+def _note_unfinished(run_dir: Path) -> None:
+    from pathology.errors import OutputError
+    from pathology.runs import read_run_info
+
+    # The tables alone decide what can be exported: they may lie elsewhere without their run.json.
+    with suppress(OutputError):
+        _, info = read_run_info(run_dir)
+        if info is None or info.finished is None:
+            print(
+                f"her2: {run_dir}: this run has not finished; only the slides in its results.csv "
+                "are exported (the same `her2 score` command goes on with the rest)",
+                file=sys.stderr,
+            )
 
 
 def export_run(run_dir: Path, kinds: tuple[str, ...], out: Path | None = None) -> None:

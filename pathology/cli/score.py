@@ -101,13 +101,13 @@ def score(
     and result.json. Every input gets a row: a slide that cannot be read or rightly has no score
     says why and never stops the others. The same command again does only what is missing.
     """
-    from pathology.batch import Shard, collect_inputs, score_folder
+    from pathology.batch import Shard, TablesError, collect_inputs, score_folder
     from pathology.cli.display import make_display
     from pathology.cli.export import export_run, parse_kinds
     from pathology.cli.tables import print_results
     from pathology.config import load_config
 
-    kinds = parse_kinds(export) if export else ()
+    kinds = () if export is None else parse_kinds(export)
     overrides = overrides_with(
         sets,
         runtime__device=device,
@@ -119,19 +119,24 @@ def score(
     found = collect_inputs(inputs, mpp=mpp, regions=regions, exclude=(out,))
     if shard is not None:
         found = found.part(Shard.parse(shard))
-    with make_display() as display:
-        try:
-            results = score_folder(
-                found, out, config=config, model=model, force=force, observer=display
-            )
-        except KeyboardInterrupt:
-            display.line("stopped; the same command goes on from here")
-            raise
-    if kinds:
-        export_run(out, kinds)
+    try:
+        with make_display() as display:
+            try:
+                results = score_folder(
+                    found, out, config=config, model=model, force=force, observer=display
+                )
+            except KeyboardInterrupt:
+                display.line("stopped; the same command goes on from here")
+                raise
+    except TablesError as error:
+        print_results(error.results)
+        raise
     print_results(results)
     display.print_speed()
     print(f"results in {out}")
+    # Last: an export that fails must not hide the scores.
+    if kinds:
+        export_run(out, kinds)
     raise typer.Exit(exit_status(results))
 
 

@@ -36,6 +36,12 @@ class SlideRequest:
         As in the manifest; empty where unknown.
     role
         ``test`` or ``control``: a control slide is measured, and flagged ``control_slide``.
+    companions
+        Other files of the same slide, such as the rest of a DICOM series; a change of one of them
+        is a change of the slide.
+    key
+        What the slide's id is made from, so that it does not depend on how a folder was typed;
+        empty takes the path.
 
     Examples
     --------
@@ -56,6 +62,8 @@ class SlideRequest:
     stain_run: str = ""
     role: Literal["test", "control"] = "test"
     expected_score: str = ""
+    companions: tuple[Path, ...] = ()
+    key: str = ""
 
     @property
     def name(self) -> str:
@@ -111,7 +119,7 @@ def slide_identity(request: SlideRequest) -> SlideIdentity:
     text = json.dumps(inputs, sort_keys=True)
     # A name that is not UTF-8 reaches Python with surrogates; they hash as what they stand for.
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-    return file_identity(request.path, inputs_sha256=digest)
+    return file_identity(request.path, companions=request.companions, inputs_sha256=digest)
 
 
 def _regions_hash(path: Path | None) -> str | None:

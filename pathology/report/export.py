@@ -35,7 +35,7 @@ def check_kinds(kinds: Iterable[str]) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        If one is not known; names it and lists those that are.
+        If one is not known, or there is none; lists those that are.
 
     Examples
     --------
@@ -43,6 +43,10 @@ def check_kinds(kinds: Iterable[str]) -> tuple[str, ...]:
     ('html', 'geojson')
     """
     wanted = tuple(dict.fromkeys(kinds))
+    if not wanted:
+        raise UsageError(
+            "no kind of export is named", fix=f"Known kinds: {', '.join(EXPORT_KINDS)}."
+        )
     unknown = [kind for kind in wanted if kind not in EXPORT_KINDS]
     if unknown:
         raise UsageError(

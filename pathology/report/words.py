@@ -241,7 +241,8 @@ FLAG_WORDS: Final = MappingProxyType(
         ),
         "control_slide": _flag(
             "control slide",
-            "This is a control slide: it is measured, and not scored as a patient's tissue.",
+            "This is a control slide: its score checks the stain, is nobody's result, and is left "
+            "out of cases.csv.",
         ),
         "coarse_resolution": _flag(
             "scanned at low resolution",
@@ -256,6 +257,10 @@ FLAG_WORDS: Final = MappingProxyType(
             "The glass is at the end of the scanner's range: faint staining may be lost.",
         ),
         "pen_marks": _flag("pen marks left out", "Pen marks were found and left out."),
+        "no_data_in_tissue": _flag(
+            "part of the tissue is missing in the file",
+            "The file holds nothing where tissue must have been: that part counts as failed tiles.",
+        ),
         "overview_incomplete": _flag(
             "parts of the slide could not be seen from afar",
             "Parts of the slide could not be decoded from afar; they were tried as tiles.",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from pathology.errors import OutputError, SlideError
+from pathology.errors import OutputError, ReasonCode, SlideError
 from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.csvfile import render_csv
 from pathology.runs.layout import CASES_CSV
@@ -16,6 +16,17 @@ from pathology.runs.results import sort_results
 from pathology.runs.row import TIER_ORDER, Her2Status, Her2Tier, IhcScore
 
 __all__ = ["CASE_COLUMNS", "CaseRow", "summarise_cases", "write_cases"]
+
+
+#: Reasons that leave nothing open: such a slide was seen, and holds no tumour to be scored.
+_NOTHING_THERE = frozenset(
+    {
+        ReasonCode.NO_TISSUE,
+        ReasonCode.NO_TUMOUR,
+        ReasonCode.NOT_IHC,
+        ReasonCode.TOO_FEW_CELLS,
+    }
+)
 
 
 class CaseRow(BaseModel):
@@ -28,14 +39,15 @@ class CaseRow(BaseModel):
     case_id_given
         Whether the manifest named the case.
     status
-        ``scored`` where at least one slide is; else ``not_scorable``, or ``failed`` where every
-        slide failed.
+        ``scored`` where a slide is and no other could be higher; else ``not_scorable``, or
+        ``failed`` where every slide failed.
     n_slides, n_scored, n_not_scorable, n_failed
         Slides of the case; control slides are left out.
     n_blocks
         Different block ids.
     ihc_score, her2_status, her2_tier, ish_reflex
-        Of the deciding slide.
+        Of the deciding slide; empty (``indeterminate``) where evidence of another slide is missing
+        and the deciding one is not positive.
     deciding_slide_id, deciding_block_id
         The scored slide with the highest tier, the first by path among equals.
     discordant
@@ -145,28 +157,38 @@ def _rank(result: SlideResult) -> int:
     return -1 if result.her2_tier is None else TIER_ORDER.index(result.her2_tier)
 
 
+def _could_be_higher(slide: SlideResult) -> bool:
+    """Tell whether what a slide could not say might have raised its case."""
+    return slide.ihc_score is None and not (slide.reasons and set(slide.reasons) <= _NOTHING_THERE)
+
+
 def _case_row(case_id: str, slides: list[SlideResult], *, given: bool) -> CaseRow:
     scored = [slide for slide in slides if slide.status == "scored"]
     failed = [slide for slide in slides if slide.status == "failed"]
     # max keeps the first of equals, and slides are sorted by path.
     top = max(scored, key=_rank, default=None)
+    incomplete = any(slide.ihc_score is None for slide in slides)
+    # A slide whose evidence is missing could hold the tier that decides: short of the highest one,
+    # nothing may be concluded for the case. The slide that leads so far is named all the same.
+    open_ended = any(_could_be_higher(slide) for slide in slides)
+    decided = top is not None and (not open_ended or _rank(top) == len(TIER_ORDER) - 1)
     without = "failed" if len(failed) == len(slides) else "not_scorable"
     return CaseRow(
         case_id=case_id,
         case_id_given=given,
-        status="scored" if top else without,
+        status="scored" if decided else without,
         n_slides=len(slides),
         n_scored=len(scored),
         n_not_scorable=len(slides) - len(scored) - len(failed),
         n_failed=len(failed),
         n_blocks=len({slide.block_id for slide in slides if slide.block_id is not None}),
-        ihc_score=top.ihc_score if top else None,
-        her2_status=top.her2_status if top else None,
-        her2_tier=top.her2_tier if top else None,
-        ish_reflex=top.ish_reflex if top else None,
+        ihc_score=top.ihc_score if top and decided else None,
+        her2_status=(top.her2_status if decided else "indeterminate") if top else None,
+        her2_tier=top.her2_tier if top and decided else None,
+        ish_reflex=top.ish_reflex if top and decided else None,
         deciding_slide_id=top.slide_id if top else None,
         deciding_block_id=top.block_id if top else None,
         discordant=len({slide.ihc_score for slide in scored}) > 1,
-        incomplete=any(slide.ihc_score is None for slide in slides),
+        incomplete=incomplete,
         slide_ids=";".join(slide.slide_id for slide in slides),
     )

@@ -22,7 +22,6 @@ from pathology.runs.row import (
     RESULT_COLUMNS,
     Count,
     Flag,
-    IhcScore,
     ResultRow,
     Sha256,
     Text,
@@ -55,12 +54,9 @@ class SlideResult(ResultRow):
     """
 
     schema_version: Literal[1] = 1
-    block_id: Text | None = None
     specimen_type: Text | None = None
     site: Text | None = None
     stain_run: Text | None = None
-    role: Literal["test", "control"] = "test"
-    expected_score: IhcScore | None = None
     identity: SlideIdentity | None = None
     config_hash: Sha256 | None = None
     error: ErrorBlock | None = None

@@ -166,6 +166,12 @@ class ResultRow(BaseModel):
     calibration: Text | None = None
     model: Text | None = None
     model_sha256: Sha256 | None = None
+    block_id: Text | None = None
+    role: Annotated[
+        Literal["test", "control"],
+        Field(description="A control checks the stain; it is nobody's result."),
+    ] = "test"
+    expected_score: IhcScore | None = None
 
     @field_validator("reasons", "flags", mode="before")
     @classmethod

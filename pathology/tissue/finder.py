@@ -12,6 +12,7 @@ from pathology.geometry import Box0
 from pathology.stain import WhitePoint, glass_pixels, white_point
 from pathology.tissue.artefacts import find_black, find_pen
 from pathology.tissue.finding import ExcludedKind, TissueFinding
+from pathology.tissue.lost import lost_tissue
 from pathology.tissue.mask import TissueMask
 from pathology.tissue.overview import Overview, read_overview
 from pathology.tissue.segment import Pieces, features, find_pieces, grow
@@ -67,7 +68,7 @@ def find_tissue(slide: Slide, config: Config) -> TissueFinding:
     view = read_overview(slide, config.reading.overview_mpp)
     masks = _masks(view, config)
     # Lost tissue stays tissue: its tiles are tried, fail, and are counted as what they are.
-    missing = (masks.black | ~view.data) & ~view.unread
+    missing = ~view.data & ~view.unread
     lost = lost_tissue(missing, masks.pieces.tissue, pixel_um=view.pixel_um)
     tissue = masks.pieces.tissue | view.unread | lost
     mask = TissueMask(mask=tissue, box=view.box, spacing=view.spacing)
@@ -179,12 +180,10 @@ def _probe_boxes(view: Overview, tissue: BoolArray, count: int) -> list[Box0]:
     return list(boxes.values())
 
 
-def _excluded(
-    view: Overview, masks: _Masks, lost: BoolArray
-) -> dict[ExcludedKind, TissueMask]:
+def _excluded(view: Overview, masks: _Masks, lost: BoolArray) -> dict[ExcludedKind, TissueMask]:
     found: dict[ExcludedKind, BoolArray] = {
         "pen": masks.pen,
-        "black": masks.black & ~lost,
+        "black": masks.black,
         "dust": masks.pieces.dust,
         "edge": masks.pieces.edge,
         "smear": masks.pieces.smear,
@@ -225,6 +224,7 @@ def _flags(
         "white_saturated": masks.white.saturated,
         "pen_marks": bool(masks.pen.any()),
         "overview_incomplete": bool(view.unread.any()),
+        "no_data_in_tissue": lost,
         "stain_unchecked": enough and stain.kind == "unchecked",
     }
     return tuple(sorted(name for name, on in flags.items() if on))

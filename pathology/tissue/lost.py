@@ -10,18 +10,24 @@ import numpy as np
 from scipy import ndimage
 
 from pathology.tissue.segment import grow
-from pathology.types import AnyArray, BoolArray
+from pathology.types import BoolArray
 
 __all__ = ["lost_tissue"]
 
 #: What surrounds a hole is looked at within this distance, in µm: wider than the blur of the tissue
 #: mask's edge, narrower than the spaces between pieces.
 RING_UM = 40.0
-#: A hole whose surroundings are tissue by at least this share was tissue. A scanner that skips
-#: glass leaves areas whose surroundings are mostly glass.
+#: A hole whose surroundings are tissue by at least this share was tissue as a whole, up to
+#: :data:`REACH_UM` from what is left.
 MIN_TISSUE_SHARE = 0.5
-#: Of a large area without data only what lies this near to tissue is taken for tissue, in µm.
 REACH_UM = 1000.0
+#: Tissue this near to a hole ends at it, in µm.
+EDGE_UM = 16.0
+#: Else, where tissue ends at an area without data over at least this length, it went on there: a
+#: scanner that skips glass leaves areas that touch glass. By how much nobody knows; a band of
+#: :data:`BAND_UM` is taken. 200 µm is some fifteen cells.
+MIN_CONTACT_UM = 200.0
+BAND_UM = 250.0
 
 
 def lost_tissue(missing: BoolArray, tissue: BoolArray, *, pixel_um: float) -> BoolArray:
@@ -30,7 +36,7 @@ def lost_tissue(missing: BoolArray, tissue: BoolArray, *, pixel_um: float) -> Bo
     Parameters
     ----------
     missing
-        (H, W) bool: no data, or black in place of data.
+        (H, W) bool: no data.
     tissue
         (H, W) bool: tissue that was found.
     pixel_um
@@ -55,25 +61,29 @@ def lost_tissue(missing: BoolArray, tissue: BoolArray, *, pixel_um: float) -> Bo
     if not (missing.any() and tissue.any()):
         return found
     reach = max(1, round(RING_UM / pixel_um))
+    edge = max(1, round(EDGE_UM / pixel_um))
+    near, far = (grow(tissue, distance / pixel_um) for distance in (BAND_UM, REACH_UM))
     labels, _ = ndimage.label(missing, structure=np.ones((3, 3), dtype=np.bool_))
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         window = _padded(box, reach, missing.shape)
         hole = labels[window] == number
-        if _surrounded(hole, missing[window], tissue[window], reach):
-            found[window] |= hole
-    return np.asarray(found & grow(tissue, REACH_UM / pixel_um), dtype=np.bool_)
+        ring = ndimage.binary_dilation(hole, iterations=reach) & ~missing[window]
+        seen, tissue_px = np.count_nonzero(ring), np.count_nonzero(ring & tissue[window])
+        if tissue_px and tissue_px >= MIN_TISSUE_SHARE * seen:
+            found[window] |= hole & far[window]
+        elif _contact_px(hole, tissue[window], edge) * pixel_um >= MIN_CONTACT_UM:
+            found[window] |= hole & near[window]
+    return found
 
 
-def _padded(
-    box: tuple[slice, ...], margin: int, shape: tuple[int, ...]
-) -> tuple[slice, ...]:
+def _contact_px(hole: BoolArray, tissue: BoolArray, edge: int) -> float:
+    """Length over which tissue ends at a hole, in pixels."""
+    border = ndimage.binary_dilation(hole, iterations=edge)
+    return float(np.count_nonzero(border & tissue)) / edge
+
+
+def _padded(box: tuple[slice, ...], margin: int, shape: tuple[int, ...]) -> tuple[slice, ...]:
     return tuple(
         slice(max(0, part.start - margin), min(size, part.stop + margin))
         for part, size in zip(box, shape, strict=True)
     )
-
-
-def _surrounded(hole: AnyArray, missing: AnyArray, tissue: AnyArray, reach: int) -> bool:
-    ring = ndimage.binary_dilation(hole, iterations=reach) & ~missing
-    seen = int(np.count_nonzero(ring))
-    return seen > 0 and np.count_nonzero(ring & tissue) >= MIN_TISSUE_SHARE * seen

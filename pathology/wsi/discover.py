@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ __all__ = [
     "FoundSlide",
     "SkippedFile",
     "find_slides",
+    "group_files",
 ]
 
 #: File names' ends of OpenSlide's formats (Aperio, DICOM, Hamamatsu, Leica, MIRAX, Philips, Sakura,
@@ -27,6 +28,8 @@ SLIDE_SUFFIXES: frozenset[str] = frozenset(
 )
 #: File names' ends of flat images (TIFF is above).
 FLAT_SUFFIXES: frozenset[str] = frozenset({".bmp", ".jpeg", ".jpg", ".png"})
+#: File names' ends of formats that keep one slide in several files.
+_GROUPED = frozenset({".dcm", ".mrxs", ".vms", ".vmu"})
 #: Files that make a folder the output of a run: its pictures are no slides.
 _RUN_FILES = ("run.json", "results.csv")
 
@@ -71,13 +74,19 @@ class Discovery:
     skipped: tuple[SkippedFile, ...]
 
 
-def find_slides(paths: Sequence[Path], *, exclude: Iterable[Path] = ()) -> Discovery:
+def find_slides(
+    paths: Sequence[Path],
+    *,
+    exclude: Iterable[Path] = (),
+    is_output: Callable[[Path], bool] = lambda _: False,
+) -> Discovery:
     """Find all slides that files and folders hold.
 
     A file that is named is a slide whatever it is called, even if it does not exist: it will fail
     with its reason rather than vanish. Folders are searched recursively for the extensions of
     slides and images; hidden files, unknown extensions and the output folders of earlier runs are
-    skipped and listed. Links to files are followed; a folder is entered once.
+    skipped and listed. Links to files are followed; a folder is entered once. Files of one slide
+    are one slide, also where they are named one by one.
 
     Parameters
     ----------
@@ -85,6 +94,8 @@ def find_slides(paths: Sequence[Path], *, exclude: Iterable[Path] = ()) -> Disco
         Files and folders.
     exclude
         Folders not to be searched, such as the output folder of this run.
+    is_output
+        Tells whether a folder is the output of a run even without a table of results.
 
     Returns
     -------
@@ -96,26 +107,92 @@ def find_slides(paths: Sequence[Path], *, exclude: Iterable[Path] = ()) -> Disco
     >>> find_slides([Path("no-such.svs")]).slides[0].path.name
     'no-such.svs'
     """
-    search = _Search(exclude={folder.resolve() for folder in exclude})
+    search = _Search(exclude={folder.resolve() for folder in exclude}, is_output=is_output)
+    named = iter(group_files([path for path in paths if not path.is_dir()]))
     for path in paths:
         if path.is_dir():
             search.add_folder(path, root=path)
         else:
-            search.add(FoundSlide(path=path, root=path.parent))
-    return Discovery(slides=tuple(search.slides), skipped=tuple(search.skipped))
+            search.add(next(named))
+    return Discovery(slides=_without_parts(search.slides), skipped=tuple(search.skipped))
+
+
+def group_files(files: Sequence[Path]) -> list[FoundSlide]:
+    """Find the slide that each of some files belongs to, whichever of its files was named.
+
+    Parameters
+    ----------
+    files
+        Files, which need not exist.
+
+    Returns
+    -------
+    list of FoundSlide
+        One for each file, in their order: the file itself with its companions, or, for a file of a
+        DICOM series, the file by which the series goes in a search.
+
+    Examples
+    --------
+    >>> group_files([Path("no-such.dcm")])[0].path.name
+    'no-such.dcm'
+    """
+    owners: dict[Path, dict[Path, tuple[Path, ...]]] = {}
+    leaders: dict[Path, Path] = {}
+    slides = []
+    for file in files:
+        folder = file.parent
+        if file.suffix.lower() in _GROUPED and folder not in owners:
+            owners[folder] = _companions(_grouped_files(folder))
+            for owner, parts in owners[folder].items():
+                if owner.suffix.lower() == ".dcm":
+                    leaders |= dict.fromkeys(parts, owner)
+        slide = leaders.get(file, file)
+        companions = owners.get(folder, {}).get(slide, ())
+        slides.append(FoundSlide(path=slide, root=folder, companions=companions))
+    return slides
+
+
+def _grouped_files(folder: Path) -> list[Path]:
+    try:
+        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    except OSError:
+        return []  # what was named there fails with its reason
+    known = SLIDE_SUFFIXES | FLAT_SUFFIXES
+    return [
+        entry
+        for entry in entries
+        if entry.suffix.lower() in known and not _hidden(entry) and entry.is_file()
+    ]
+
+
+def _without_parts(slides: Sequence[FoundSlide]) -> tuple[FoundSlide, ...]:
+    """Leave out what belongs to another slide of the list, such as the data folder of a MIRAX."""
+    owned = {_absolute(part) for slide in slides for part in slide.companions}
+    if not owned:
+        return tuple(slides)
+    return tuple(
+        slide
+        for slide in slides
+        if owned.isdisjoint((place := _absolute(slide.path), *place.parents))
+    )
+
+
+def _absolute(path: Path) -> Path:
+    # Not resolved: a link is a name that the user chose, perhaps for a slide of its own.
+    return Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps ".." in the path
 
 
 class _Search:
-    def __init__(self, *, exclude: set[Path]) -> None:
+    def __init__(self, *, exclude: set[Path], is_output: Callable[[Path], bool]) -> None:
         self.slides: list[FoundSlide] = []
         self.skipped: list[SkippedFile] = []
         self._exclude = exclude
+        self._is_output = is_output
         self._visited: set[Path] = set()
-        self._known: set[str] = set()
+        self._known: set[Path] = set()
 
     def add(self, slide: FoundSlide) -> None:
-        # Not resolved: a link is a name that the user chose, perhaps for a slide of its own.
-        key = os.path.abspath(slide.path)  # noqa: PTH100 - Path.absolute keeps ".." in the path
+        key = _absolute(slide.path)
         if key not in self._known:
             self._known.add(key)
             self.slides.append(slide)
@@ -134,7 +211,7 @@ class _Search:
             self._skip(folder, "folder_unreadable")
             return
         names = {entry.name for entry in entries}
-        if names.issuperset(_RUN_FILES):
+        if names.issuperset(_RUN_FILES) or self._is_output(folder):
             self._skip(folder, "run_folder")
             return
         for slide in self._slides_of(entries, root):

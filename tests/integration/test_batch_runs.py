@@ -17,8 +17,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "batch"))
 
 from faulty_reader import FakeFactory
-from running import environment, her2, her2_command, journal_lines, result_bytes
+from running import environment, her2, her2_command, her2_words, journal_lines, result_bytes
 from tiny_slides import write_slide
+
+from pathology.errors import OutputError
 
 WIDTHS = (576, 608, 640)
 
@@ -148,6 +150,14 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(
     lines = (out / "results.csv").read_text().splitlines()
     assert len(lines) == 2
     assert lines[1].startswith("s0-")
+    assert json.loads((out / "run.json").read_text())["run"]["finished"] is None
+    events = [json.loads(line)["event"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert "interrupted" in events
+    assert "run_finished" not in events
+    exported = her2_words(["export", str(out), "--to", "geojson", "--out", str(tmp_path / "x")])
+    assert exported.returncode == 0, exported.stderr
+    assert "this run has not finished" in exported.stderr
+    assert len(list((tmp_path / "x").glob("s*"))) == 1
     for pid in pids(journal):
         wait_for_end(pid)
     journal.unlink()
@@ -317,3 +327,46 @@ def test_slides_of_an_earlier_command_are_named_and_kept(
     assert done.returncode == 0, done.stderr
     assert "2 slides of an earlier command are not among the inputs" in done.stderr
     assert len(list((out / "slides").iterdir())) == 3
+
+
+def test_parts_are_disjoint_and_an_empty_one_has_an_empty_table(
+    slides: Path, tmp_path: Path
+) -> None:
+    slide, rows = slides / "s0.tif", []
+    for part in ("1/2", "2/2"):
+        out = tmp_path / part.replace("/", "of")
+        done = her2("score", slide, "--out", out, "--shard", part)
+        assert done.returncode == 0, done.stderr
+        (out / "cases.csv").read_text()
+        rows.append(len((out / "results.csv").read_text().splitlines()) - 1)
+        assert ("is empty" in done.stderr) == (rows[-1] == 0)
+    assert sorted(rows) == [0, 1]
+
+
+def test_tables_that_cannot_be_written_do_not_hide_the_scores(
+    slides: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("results.csv: the disk is full", fix="Free some space.")
+
+    out = tmp_path / "out"
+    shutil.copytree(reference, out)
+    monkeypatch.setattr("pathology.batch.run.write_results", full)
+    done = her2("score", slides, "--out", out)
+    assert done.returncode == 2
+    assert "3 slides: 3 scored" in done.stdout
+    assert "results.csv: the disk is full. Free some space." in done.stderr
+    assert "results in" not in done.stdout
+    assert json.loads((out / "run.json").read_text())["run"]["finished"] is None
+
+
+def test_an_export_that_fails_does_not_hide_the_scores(
+    slides: Path, reference: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(reference, out)
+    (out / "exports").touch()
+    done = her2("score", slides, "--out", out, "--export", "html")
+    assert done.returncode == 2
+    assert "3 slides: 3 scored" in done.stdout
+    assert "exports" in done.stderr

@@ -112,10 +112,66 @@ def test_export_of_an_unknown_kind_or_no_run_is_a_usage_error(tmp_path: Path) ->
     for words in (
         ["export", str(tmp_path), "--to", "pptx"],
         ["export", str(tmp_path), "--to", "html"],
+        ["export", str(tmp_path), "--to", ","],
+        ["export", str(tmp_path), "--to", ""],
+        ["score", str(tmp_path), "--out", str(tmp_path), "--export", ""],
     ):
         done = her2_words(words)
         assert done.returncode == 2, words
         assert done.stderr.startswith("her2: ")
+    named = her2_words(["export", str(tmp_path), "--to", ","])
+    assert "no kind of export is named. Known kinds: geojson, html." in named.stderr
+
+
+def test_a_finished_run_is_exported_without_a_note(
+    scored: tuple[Path, Done], tmp_path: Path
+) -> None:
+    done = her2_words(["export", str(scored[0]), "--to", "html", "--out", str(tmp_path)])
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_unknown_guideline_is_refused_before_the_folder_is_bound(tmp_path: Path) -> None:
+    slide, out = write_slide(tmp_path / "a.tif"), tmp_path / "out"
+    setting = ("--set", "scoring.guideline=nosuch")
+    for words in (
+        ["score", slide, "--out", out, "--guideline", "nosuch"],
+        ["score", slide, "--out", out, *setting],
+        ["plan", slide, *setting],
+        ["config", *setting],
+    ):
+        done = her2(*words)
+        assert done.returncode == 2, words
+        assert "unknown guideline 'nosuch'. Known guidelines: " in done.stderr
+        assert done.stdout == ""
+        assert not out.exists()
+
+
+def test_an_input_that_is_the_output_folder_is_named(tmp_path: Path) -> None:
+    write_slide(tmp_path / "a.tif")
+    done = her2("score", tmp_path, "--out", tmp_path)
+    assert done.returncode == 2
+    assert f"{tmp_path} is the output folder, which is not searched" in done.stderr
+
+
+def test_regions_that_fit_no_slide_end_with_status_2(tmp_path: Path) -> None:
+    slide = write_slide(tmp_path / "a.tif")
+    (tmp_path / "regions").mkdir()
+    out = tmp_path / "out"
+    done = her2("score", slide, "--out", out, "--regions", tmp_path / "regions")
+    assert done.returncode == 2
+    assert "0 of 1 slides have a region file" in done.stderr
+    assert not out.exists()
+
+
+def test_the_demonstration_hands_force_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+    monkeypatch.setattr("pathology.cli.demo._write_slides", lambda _: [])
+    monkeypatch.setattr(
+        "pathology.batch.score_folder", lambda *_, force, **__: given.append(force) or []
+    )
+    for words in ([], ["--force"]):
+        assert her2_words(["demo", "--out", str(tmp_path), *words]).returncode == 0
+    assert given == [False, True]
 
 
 def test_plan_opens_overviews_only_and_lists_refusals(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pathology.batch.inputs import Shard, collect_inputs
+from pathology.config import load_config
 from pathology.errors import UsageError
-from pathology.runs import make_slide_id
+from pathology.pipeline import slide_identity
+from pathology.runs import RunKey, write_run_info
 
 
 def touch(path: Path) -> Path:
@@ -94,13 +97,36 @@ def test_regions_are_paired_by_name(tmp_path: Path) -> None:
     touch(tmp_path / "regions" / "other.geojson")
     found = collect_inputs([tmp_path / "slides"], regions=tmp_path / "regions")
     assert [request.regions for request in found.requests] == [mine, None]
-    assert ["other.geojson" in note for note in found.notes] == [True]
+    (note,) = found.notes
+    assert note.startswith(f"1 of 2 slides have a region file in {tmp_path / 'regions'}; 1 region")
+    assert note.endswith(": other.geojson")
 
 
-def test_regions_that_all_fit_leave_no_note(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.geojson.gz", "a.svs.geojson", "a.json"])
+def test_every_name_of_a_region_file_is_known(tmp_path: Path, name: str) -> None:
     touch(tmp_path / "slides" / "a.svs")
-    touch(tmp_path / "regions" / "a.geojson")
-    assert collect_inputs([tmp_path / "slides"], regions=tmp_path / "regions").notes == ()
+    mine = touch(tmp_path / "regions" / name)
+    touch(tmp_path / "regions" / "readme.txt")
+    found = collect_inputs([tmp_path / "slides"], regions=tmp_path / "regions")
+    assert [request.regions for request in found.requests] == [mine]
+    (note,) = found.notes
+    assert note.startswith("1 of 1 slides have a region file")
+    assert note.endswith("; 0 region files there are not used")
+
+
+def test_slides_that_differ_in_their_ending_have_a_region_file_each(tmp_path: Path) -> None:
+    for name in ("slides/a.svs", "slides/a.tif", "regions/a.svs.geojson", "regions/a.geojson"):
+        touch(tmp_path / name)
+    found = collect_inputs([tmp_path / "slides"], regions=tmp_path / "regions")
+    files = [request.regions.name for request in found.requests if request.regions]
+    assert files == ["a.svs.geojson", "a.geojson"]
+
+
+def test_regions_that_fit_no_slide_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "slides" / "a.svs")
+    touch(tmp_path / "regions" / "b.geojson")
+    with pytest.raises(UsageError, match=r"0 of 1 slides have a region file .*: b\.geojson"):
+        collect_inputs([tmp_path / "slides"], regions=tmp_path / "regions")
 
 
 def test_a_region_file_that_fits_two_slides_is_refused(tmp_path: Path) -> None:
@@ -133,11 +159,148 @@ def test_parts_are_disjoint_and_together_are_all(tmp_path: Path) -> None:
     assert sorted(item.name for part in parts for item in part) == sorted(
         item.name for item in found.requests
     )
-    one = collect_inputs([tmp_path / "0.svs"])
-    held = [Shard(index=1, count=2), Shard(index=2, count=2)]
-    empty = next(part for part in held if not part.holds(make_slide_id(tmp_path / "0.svs")))
-    with pytest.raises(UsageError, match="is empty"):
-        one.part(empty)
+
+
+def test_an_empty_part_says_so(tmp_path: Path) -> None:
+    one = collect_inputs([touch(tmp_path / "0.svs")])
+    first, second = (one.part(Shard(index=index, count=2)) for index in (1, 2))
+    empty, full = (first, second) if not first.requests else (second, first)
+    assert (len(full.requests), full.notes) == (1, ())
+    assert empty.requests == ()
+    assert "this part of 1 slides is empty" in empty.notes[0]
+
+
+def test_ids_do_not_depend_on_how_a_folder_was_typed(tmp_path: Path) -> None:
+    folder = tmp_path / "slides"
+    touch(folder / "a.svs")
+    touch(folder / "sub" / "b.svs")
+    ids = collect_inputs([folder]).ids
+    for cwd, typed in (
+        (tmp_path, "slides"),
+        (tmp_path, "slides/"),
+        (tmp_path, "./slides/sub/.."),
+        (folder, "."),
+        (folder / "sub", ".."),
+    ):
+        with contextlib.chdir(cwd):
+            assert collect_inputs([typed]).ids == ids
+            assert [request.key for request in collect_inputs([typed]).requests] == [
+                "slides/a.svs",
+                "slides/sub/b.svs",
+            ]
+    with contextlib.chdir(folder):
+        assert collect_inputs(["a.svs"]).ids == ids[:1]
+        assert collect_inputs([folder / "a.svs"]).ids == ids[:1]
+
+
+def test_ids_from_a_manifest_do_not_depend_on_where_it_lies(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        touch(tmp_path / name / "slides" / "a.svs")
+        (tmp_path / name / "list.csv").write_text("path\nslides/a.svs\n")
+    here, there = (collect_inputs([tmp_path / name / "list.csv"]) for name in ("1", "2"))
+    assert here.ids == there.ids
+    assert here.requests[0].path != there.requests[0].path
+
+
+def test_folders_of_one_name_get_ids_of_their_own_in_any_order(tmp_path: Path) -> None:
+    folders = [tmp_path / name / "slides" for name in ("1", "2")]
+    for folder in folders:
+        touch(folder / "a.svs")
+    touch(folders[0] / "only.svs")
+    ids = {}
+    for inputs in (folders, folders[::-1]):
+        found = collect_inputs(inputs)
+        now = dict(zip((str(item.path) for item in found.requests), found.ids, strict=True))
+        assert len(set(now.values())) == 3
+        assert now == (ids or now)
+        ids = now
+    assert ids[str(folders[0] / "only.svs")] in collect_inputs(folders[:1]).ids
+
+
+@pytest.mark.parametrize("manifest_first", [True, False])
+def test_a_manifest_comes_before_a_folder_that_holds_the_same_slide(
+    tmp_path: Path, manifest_first: bool
+) -> None:
+    touch(tmp_path / "slides" / "a.svs")
+    touch(tmp_path / "slides" / "b.svs")
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("path,mpp,case_id\nslides/a.svs,0.25,C1\n")
+    inputs = [manifest, tmp_path / "slides"] if manifest_first else [tmp_path / "slides", manifest]
+    found = collect_inputs([*inputs, tmp_path / "slides" / "a.svs"])
+    assert [(item.path.name, item.mpp, item.case_id) for item in found.requests] == [
+        ("a.svs", 0.25, "C1"),
+        ("b.svs", None, ""),
+    ]
+
+
+def test_manifests_that_disagree_on_a_slide_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "a.svs")
+    (tmp_path / "sub").mkdir()
+    one, two = tmp_path / "one.csv", tmp_path / "sub" / "two.csv"
+    one.write_text("path,case_id\na.svs,C1\n")
+    two.write_text("path,case_id\n../a.svs,C1\n")
+    assert len(collect_inputs([one, two]).requests) == 1
+    two.write_text("path,case_id\n../a.svs,C2\n")
+    with pytest.raises(UsageError, match=r"a\.svs: is listed in two rows"):
+        collect_inputs([one, two])
+
+
+def mirax(folder: Path) -> Path:
+    touch(folder / "x" / "Slidedat.ini")
+    touch(folder / "x" / "overview.jpg")
+    return touch(folder / "x.mrxs")
+
+
+def vms(folder: Path) -> tuple[Path, Path]:
+    index = touch(folder / "a.vms")
+    index.write_text("[Virtual Microscope Specimen]\nImageFile=a.jpg\n")
+    return index, touch(folder / "a.jpg")
+
+
+def test_files_of_one_slide_named_one_by_one_are_one_slide(tmp_path: Path) -> None:
+    slide, (index, image) = mirax(tmp_path), vms(tmp_path)
+    found = collect_inputs([image, tmp_path / "x", index, slide])
+    assert sorted(item.path.name for item in found.requests) == ["a.vms", "x.mrxs"]
+    assert sorted(found.ids) == sorted(collect_inputs([tmp_path]).ids)
+
+
+@pytest.mark.parametrize("how", ["folder", "file", "manifest"])
+def test_a_change_of_a_companion_file_is_a_change_of_the_slide(tmp_path: Path, how: str) -> None:
+    index, image = vms(tmp_path / "slides")
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("path\nslides/a.vms\n")
+    given = {"folder": index.parent, "file": index, "manifest": manifest}[how]
+    (before,) = collect_inputs([given]).requests
+    assert before.companions == (image,)
+    old = slide_identity(before)
+    image.write_bytes(b"another image")
+    assert not old.matches(slide_identity(before))
+
+
+@pytest.mark.parametrize("left", ["lock", "run.json"])
+def test_the_output_of_a_killed_run_is_not_searched(tmp_path: Path, left: str) -> None:
+    touch(tmp_path / "a.svs")
+    touch(tmp_path / "killed" / "slides" / "a-1" / "overview.png")
+    if left == "lock":
+        (tmp_path / "killed" / ".her2.lock").touch()
+    else:
+        key = RunKey.of(load_config(), model="m", model_sha256="0" * 64)
+        write_run_info(tmp_path / "killed", key, None)
+    found = collect_inputs([tmp_path])
+    assert [request.path.name for request in found.requests] == ["a.svs"]
+    assert [item.reason for item in found.skipped] == ["run_folder"]
+
+
+def test_a_run_json_of_another_program_hides_no_slide(tmp_path: Path) -> None:
+    touch(tmp_path / "a.svs")
+    (tmp_path / "run.json").write_text('{"program": "another"}')
+    assert names(tmp_path) == ["a.svs"]
+
+
+def test_an_input_that_is_the_output_folder_is_named(tmp_path: Path) -> None:
+    touch(tmp_path / "a.svs")
+    with pytest.raises(UsageError, match="is the output folder, which is not searched"):
+        collect_inputs([tmp_path], exclude=[tmp_path])
 
 
 @given(slide_id=st.text(min_size=1), count=st.integers(1, 12))

@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from pathology.runs import CASE_COLUMNS, SlideResult, summarise_cases, write_cases
 
 Make = Callable[..., SlideResult]
@@ -47,7 +49,7 @@ def test_equal_slides_are_told_apart_by_path(scored: Make) -> None:
 
 def test_missing_evidence_is_said(scored: Make, unscored: Make) -> None:
     (case,) = summarise_cases([scored("a", "0", case_id="C"), unscored("b", case_id="C")])
-    assert (case.status, case.ihc_score, case.incomplete) == ("scored", "0", True)
+    assert (case.status, case.ihc_score, case.incomplete) == ("scored", "0", True)  # no tissue
     (case,) = summarise_cases([unscored("b", case_id="C")])
     assert (case.status, case.ihc_score, case.her2_status) == ("not_scorable", None, None)
     failed = unscored("b", status="failed", reason="unreadable", case_id="C")
@@ -61,7 +63,31 @@ def test_an_unresolved_slide_leaves_the_case_incomplete(scored: Make) -> None:
         ish_reflex=False,
     )  # fmt: skip
     (case,) = summarise_cases([gap, scored("b", "0", case_id="C", her2_tier="her2_null")])
-    assert (case.ihc_score, case.incomplete, case.discordant) == ("0", True, True)
+    assert (case.ihc_score, case.her2_status, case.her2_tier) == (None, "indeterminate", None)
+    assert (case.incomplete, case.discordant, case.deciding_slide_id) == (True, True, "b")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "open_ended"),
+    [
+        ("failed", "unreadable", True),
+        ("not_scorable", "failed_tiles", True),
+        ("not_scorable", "missing_mpp", True),
+        ("not_scorable", "no_tissue", False),
+        ("not_scorable", "not_ihc", False),
+        ("not_scorable", "too_few_cells", False),
+    ],
+)
+def test_a_slide_that_could_be_higher_leaves_only_a_positive_case_decided(
+    scored: Make, unscored: Make, status: str, reason: str, open_ended: bool
+) -> None:
+    lost = unscored("b", status=status, reason=reason, case_id="C")
+    for score in ("0", "1+", "2+", "3+"):
+        (case,) = summarise_cases([scored("a", score, case_id="C"), lost])
+        decided = not open_ended or score == "3+"
+        assert case.ihc_score == (score if decided else None)
+        assert case.status == ("scored" if decided else "not_scorable")
+        assert case.deciding_slide_id == "a"
 
 
 def test_slides_without_a_case_stand_alone(scored: Make) -> None:

@@ -43,7 +43,8 @@ pct_incomplete_moderate_intense, pct_incomplete_faint, pct_unstained, mean_membr
 deciding_rule, deciding_lo, deciding_hi, distance_to_cutoff_pp, boot_share_null,
 boot_share_ultralow, boot_share_1, boot_share_2, boot_share_3, ultralow_upper_pct, borderline,
 flags, region_source, n_in_situ_excluded, control_status, tissue_mm2, tumour_mm2, tiles,
-failed_tiles, mpp, mpp_source, assay, guideline, calibration, model, model_sha256
+failed_tiles, mpp, mpp_source, assay, guideline, calibration, model, model_sha256,
+block_id, role, expected_score
 """
 
 

@@ -196,6 +196,29 @@ def test_dicom_series_is_one_slide(tmp_path, explicit):
     assert [item.name for item in discovery.slides[0].companions] == ["0.dcm", "2.dcm"]
 
 
+def test_files_of_a_series_named_one_by_one_are_one_slide(tmp_path):
+    label = dicom(b"1.2.826.1", image_type=b"ORIGINAL\\PRIMARY\\LABEL\\NONE")
+    (tmp_path / "0.dcm").write_bytes(label)
+    for name in ("1.dcm", "2.dcm"):
+        (tmp_path / name).write_bytes(dicom(b"1.2.826.1"))
+    (tmp_path / "3.dcm").write_bytes(dicom(b"1.2.826.22"))
+    searched = find_slides([tmp_path]).slides
+    files = [tmp_path / f"{number}.dcm" for number in (2, 0, 3, 1)]
+    assert find_slides(files).slides == searched
+    assert find_slides(files[:1]).slides == searched[:1]
+
+
+def test_a_data_folder_named_beside_its_mirax_is_no_folder_of_slides(tmp_path):
+    touch(tmp_path, "x.mrxs", "x/overview.jpg", "y/overview.jpg")
+    slides = find_slides([tmp_path / "x", tmp_path / "x.mrxs", tmp_path / "y"]).slides
+    assert [item.path for item in slides] == [tmp_path / "x.mrxs", tmp_path / "y" / "overview.jpg"]
+
+
+def test_folders_that_the_caller_knows_as_output_are_not_searched(tmp_path):
+    touch(tmp_path, "a.svs", "killed/b.png")
+    assert found(tmp_path, is_output=lambda folder: folder.name == "killed") == ["a.svs"]
+
+
 @pytest.mark.parametrize("explicit", [True, False])
 def test_series_is_read_past_nested_sequences(tmp_path, explicit):
     path = tmp_path / "a.dcm"

@@ -12,6 +12,7 @@ from scipy import ndimage
 from pathology.cells.reader import TileReader
 from pathology.cells.table import CELL_CLASSES, CellTable
 from pathology.config import Config
+from pathology.errors import ReasonCode
 from pathology.geometry import Spacing
 from pathology.runs import CellWriter, TileRow
 from pathology.runs.row import IhcScore
@@ -30,11 +31,15 @@ from pathology.tissue import RegionKind, Regions, TissueFinding, TissueMask, foc
 from pathology.types import AnyArray, BoolArray
 from pathology.wsi.slide import Slide
 
-__all__ = ["TileReading", "evaluable_area", "read_all_tiles"]
+__all__ = ["TileReading", "add_drawn_tumour", "evaluable_area", "read_all_tiles"]
 
 #: A cell's centre may lie this far outside the coarse tissue mask and still count, in µm: the
 #: mask's own pixels and its smoothing blur the edge by about this much.
 EDGE_TOLERANCE_UM = 16.0
+#: Columns of the counting cells that the score needs: 14 bytes of a cell's 108.
+_EVIDENCE = ("x_um", "y_um", "intensity", "complete", "membrane_od")
+#: Exclusions that tissue may be mistaken for; ink and lost data stay excluded whatever is drawn.
+_MISTAKABLE = ("dust", "edge", "smear")
 _IN_SITU = CELL_CLASSES.index("in_situ")
 _TUMOUR = CELL_CLASSES.index("tumour")
 
@@ -62,15 +67,20 @@ class TileReading:
     class_counts: Counter[str] = field(default_factory=Counter)
     n_in_situ: int = 0
     failures: Counter[str] = field(default_factory=Counter)
-    _parts: list[CellTable] = field(default_factory=list)
+    tumour_um2: float = 0.0
+    _columns: dict[str, list[AnyArray]] = field(
+        default_factory=lambda: {name: [] for name in _EVIDENCE}
+    )
 
     def add(self, row: TileRow, cells: CellTable, counted: CellTable, n_in_situ: int) -> None:
         """Add one tile that was read: its row, all its cells and those that count."""
         self.rows.append(row)
+        for name, parts in self._columns.items():
+            parts.append(getattr(counted, name))
+        self.tumour_um2 += float(counted.area_um2.sum(dtype=np.float64))
         for code, n in enumerate(np.bincount(cells.cell_class, minlength=len(CELL_CLASSES))):
             self.class_counts[CELL_CLASSES[code]] += int(n)
         self.n_in_situ += n_in_situ
-        self._parts.append(counted)
 
     @property
     def failed_mm2(self) -> float:
@@ -93,14 +103,13 @@ class TileReading:
     @property
     def tumour_mm2(self) -> float:
         """Summed area of the evaluable tumour cells in mm²."""
-        return float(sum(part.area_um2.sum(dtype=np.float64) for part in self._parts)) / 1e6
+        return self.tumour_um2 / 1e6
 
     def evidence(self) -> Evidence:
         """Return what the guideline rules look at."""
 
         def join(name: str) -> AnyArray:
-            empty = getattr(CellTable.empty(), name)
-            return np.concatenate([empty, *(getattr(part, name) for part in self._parts)])
+            return np.concatenate([getattr(CellTable.empty(), name), *self._columns[name]])
 
         return Evidence(
             x_um=join("x_um"),
@@ -112,6 +121,47 @@ class TileReading:
             failed_tissue_mm2=min(self.failed_mm2, self.tissue_mm2),
             n_in_situ_excluded=self.n_in_situ,
         )
+
+
+def add_drawn_tumour(finding: TissueFinding, regions: Regions, config: Config) -> TissueFinding:
+    """Take drawn tumour for tissue, also where the program saw none.
+
+    Parameters
+    ----------
+    finding
+        What was found on the overview.
+    regions
+        Annotated regions; without tumour among them nothing changes.
+    config
+        The configuration; ``tissue.min_tissue_mm2`` is used.
+
+    Returns
+    -------
+    TissueFinding
+        With the drawn area as tissue, no longer dust, edge or smear, and without ``no_tissue``
+        where it is large enough.
+    """
+    if not regions.has_tumour:
+        return finding
+    drawn = regions.rasterize(finding.tissue)[RegionKind.TUMOUR]
+    tissue = replace(finding.tissue, mask=finding.tissue.mask | drawn)
+    excluded = {
+        kind: replace(mask, mask=mask.mask & ~drawn) if kind in _MISTAKABLE else mask
+        for kind, mask in finding.excluded.items()
+    }
+    kept = [
+        (code, text)
+        for code, text in zip(finding.reasons, finding.explanations, strict=True)
+        if code != ReasonCode.NO_TISSUE or tissue.area_mm2 < config.tissue.min_tissue_mm2
+    ]
+    return replace(
+        finding,
+        tissue=tissue,
+        tissue_mm2=tissue.area_mm2,
+        excluded=excluded,
+        reasons=tuple(code for code, _ in kept),
+        explanations=tuple(text for _, text in kept),
+    )
 
 
 def evaluable_area(finding: TissueFinding) -> TissueMask:
@@ -253,7 +303,7 @@ def read_all_tiles(
             writer.write(cells)
             row = _row(tile, fractions[tile.tile_id], cells, cells.take(counts))
             n_in_situ = int(np.count_nonzero(cells.cell_class == _IN_SITU))
-            reading.add(replace(row, focus=sharpness), cells, _light(cells.take(counts)), n_in_situ)
+            reading.add(replace(row, focus=sharpness), cells, cells.take(counts), n_in_situ)
             done_mm2 += fractions[tile.tile_id] * pixel_mm2
         advance(done_mm2, total_mm2)
     # Failed tiles come along while batches fill up; the table is in grid order whatever the batch.
@@ -271,12 +321,3 @@ def _focus(batch: TileBatch) -> list[float | None]:
     inner = slice(halo, halo + batch.grid.tile_px)
     scores = [focus_score(image[inner, inner]) for image in batch.detail]
     return [score if np.isfinite(score) else None for score in scores]
-
-
-def _light(cells: CellTable) -> CellTable:
-    """Drop the rays: 64 of a cell's 100 bytes, which nothing after the table needs."""
-    return replace(
-        cells,
-        outline_r=np.broadcast_to(np.uint8(0), cells.outline_r.shape),
-        ray_od=np.broadcast_to(np.uint8(0), cells.ray_od.shape),
-    )

@@ -12,7 +12,7 @@ import numpy as np
 from pathology.cells.reader import TileReader
 from pathology.config import Config, load_config
 from pathology.errors import RegionReadError, SlideError
-from pathology.pipeline.reading import TileReading, read_all_tiles
+from pathology.pipeline.reading import TileReading, add_drawn_tumour, read_all_tiles
 from pathology.pipeline.request import Progress, SlideRequest, slide_identity
 from pathology.provenance import SlideIdentity, sha256_file
 from pathology.report import Backdrop, Outline, TileMarks, draw_heatmap, draw_overview
@@ -176,6 +176,8 @@ class _Job:
             regions = self._load_regions(slide.info)
             self.report(Progress(stage="tissue"))
             finding = find_tissue(slide, self.config)
+            if regions is not None:
+                finding = add_drawn_tumour(finding, regions, self.config)
             self._note_finding(finding)
             grid = lay_grid(
                 slide.info.bounds,

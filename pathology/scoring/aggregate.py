@@ -294,6 +294,8 @@ def _flags(
         "few_blocks": len(slide.blocks.cells) < params.bootstrap_min_blocks,
         "failed_tiles": slide.unseen > 0,
         "limit_of_blank_unset": decision.score == "0" and limit_of_blank_od <= 0,
-        "ultralow_not_excluded": null and sure.stained_upper > params.ultralow_max_pct,
+        # Tissue that could not be read may hold stained cells, however few.
+        "ultralow_not_excluded": null
+        and (sure.stained_upper > params.ultralow_max_pct or slide.unseen > 0),
     }
     return tuple(sorted({*decision.flags, *(name for name, holds in tests.items() if holds)}))

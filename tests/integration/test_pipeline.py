@@ -220,3 +220,26 @@ def test_what_a_result_depends_on_is_in_the_identity(slide: Path, tmp_path: Path
     assert slide_identity(SlideRequest(path=slide, case_id="C")) != base
     with pytest.raises(SlideError, match="region file"):
         slide_identity(SlideRequest(path=slide, regions=tmp_path / "none.geojson"))
+
+
+def test_drawn_tumour_is_tissue_also_where_none_was_found(slide: Path, tmp_path: Path) -> None:
+    blind = load_config(
+        overrides=[
+            "tiling.tile_px=256",
+            "scoring.min_tumour_cells=10",
+            "stain.check=false",
+            "tissue.od_min=3.0",
+        ]
+    )
+    assert run(slide, tmp_path / "none", blind).reasons == ("no_tissue",)
+    ring = [[100, 100], [600, 100], [600, 600], [100, 600], [100, 100]]
+    feature = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"classification": {"name": "Tumor"}},
+    }
+    path = tmp_path / "drawn.geojson"
+    path.write_bytes(orjson.dumps({"type": "FeatureCollection", "features": [feature]}))
+    result = run(slide, tmp_path / "drawn", blind, regions=path)
+    assert result.ihc_score == "3+"
+    assert result.tissue_mm2 == pytest.approx(0.0625, rel=0.05)

@@ -181,6 +181,8 @@ class TestFailedTiles:
         assert (score.her2_tier, score.unseen_cells) == ("her2_null", 10)
         expected = (whole.ultralow_upper_pct * 5000 + 100 * 10) / 5010
         assert score.ultralow_upper_pct == pytest.approx(expected)
+        assert "ultralow_not_excluded" not in whole.flags
+        assert "ultralow_not_excluded" in score.flags
 
 
 class TestNull:

@@ -44,6 +44,7 @@ def test_every_manifest_column_is_explained() -> None:
 )
 def test_links_lead_somewhere(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
+    assert "@@" not in text, "a placeholder was not filled in"
     for target in re.findall(r"\]\(([^)#\s]+)\)", text):
         if not target.startswith("http"):
             assert (path.parent / target).exists(), target

@@ -14,6 +14,7 @@ import numpy as np
 from pathology.cells.measure import MeasuredCells, area_um2
 from pathology.cells.table import CELL_CLASSES, N_RAYS, OD_STEP, CellTable
 from pathology.config import MeasurementConfig
+from pathology.scoring import pattern_codes
 from pathology.types import AnyArray, BoolArray, FloatArray, IntArray, U8Array
 
 __all__ = ["MembraneClass", "build_table", "cell_classes", "classify", "reclassify"]
@@ -103,16 +104,8 @@ def classify(ray_od: U8Array, cytoplasm_od: FloatArray, config: MeasurementConfi
         membrane_completeness=_float32(count / N_RAYS),
         intensity=intensity,
         complete=complete,
-        pattern=_patterns(intensity, complete),
+        pattern=pattern_codes(intensity, complete),
     )
-
-
-def _patterns(intensity: U8Array, complete: BoolArray) -> U8Array:
-    """Combine intensity (faint 1, weak 2, moderate 3, intense 4) and completeness to a pattern."""
-    incomplete = np.where(intensity >= 3, 2, 1)
-    completed = np.where(intensity >= 4, 4, 3)
-    stained = np.where(complete, completed, incomplete)
-    return np.where(intensity == 0, 0, stained).astype(np.uint8)
 
 
 def _units(value: float) -> int:

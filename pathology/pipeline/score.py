@@ -45,6 +45,31 @@ __all__ = ["score_slide"]
 #: Above this pixel size a 1+ membrane, 0.64 µm wide (PMC5848460), covers less than two pixels.
 COARSE_UM_PER_PX = 0.35
 
+#: What a result takes over from the score as it is.
+_SCORE_COLUMNS = (
+    "status",
+    "reasons",
+    "ihc_score",
+    "her2_status",
+    "her2_tier",
+    "ish_reflex",
+    "mean_membrane_od",
+    "h_score",
+    "deciding_rule",
+    "deciding_clause",
+    "deciding_lo",
+    "deciding_hi",
+    "distance_to_cutoff_pp",
+    "boot_share_null",
+    "boot_share_ultralow",
+    "boot_share_1",
+    "boot_share_2",
+    "boot_share_3",
+    "ultralow_upper_pct",
+    "borderline",
+    "n_in_situ_excluded",
+)
+
 
 def score_slide(
     path: Path | str,
@@ -327,32 +352,7 @@ class _Job:
         flags = self.known["flags"] | set(score.flags)
         if score.counts.total:
             flags |= {"invasive_region_unverified"}
-        columns = {
-            name: getattr(score, name)
-            for name in (
-                "status",
-                "reasons",
-                "ihc_score",
-                "her2_status",
-                "her2_tier",
-                "ish_reflex",
-                "mean_membrane_od",
-                "h_score",
-                "deciding_rule",
-                "deciding_clause",
-                "deciding_lo",
-                "deciding_hi",
-                "distance_to_cutoff_pp",
-                "boot_share_null",
-                "boot_share_ultralow",
-                "boot_share_1",
-                "boot_share_2",
-                "boot_share_3",
-                "ultralow_upper_pct",
-                "borderline",
-                "n_in_situ_excluded",
-            )
-        }
+        columns = {name: getattr(score, name) for name in _SCORE_COLUMNS}
         if finding.explanations:
             columns["deciding_clause"] = f"no score: {' '.join(finding.explanations)}"
         known = {**self.known, **columns, **count_columns(score.counts)}

@@ -26,6 +26,7 @@ __all__ = [
     "StainConfig",
     "TilingConfig",
     "TissueConfig",
+    "list_problems",
     "load_config",
 ]
 
@@ -238,13 +239,17 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Conf
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-            for item in error.errors()
-        )
         raise ConfigError(
-            f"configuration: {problems}", fix="Compare with the output of `her2 config`."
+            f"configuration: {list_problems(error)}",
+            fix="Compare with the output of `her2 config`.",
         ) from error
+
+
+def list_problems(error: ValidationError) -> str:
+    """Say everything that a validation found wrong, each with its key, on one line."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
+    )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pathology.assets import models_dir
 from pathology.cells.table import CELL_CLASSES
+from pathology.config import list_problems
 from pathology.errors import ModelError
 from pathology.tiling.grid import InputSpec
 
@@ -214,11 +215,7 @@ def read_manifest(directory: Path) -> ModelManifest:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: not valid YAML ({error})") from error
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-            for item in error.errors()
-        )
-        raise ModelError(f"{path}: {problems}") from error
+        raise ModelError(f"{path}: {list_problems(error)}") from error
 
 
 def find_model(name_or_dir: str | Path) -> Path:

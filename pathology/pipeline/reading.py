@@ -301,9 +301,10 @@ def read_all_tiles(
         ):
             cells, counts = _judge(found, area, regions, grid.spacing)
             writer.write(cells)
-            row = _row(tile, fractions[tile.tile_id], cells, cells.take(counts))
+            counted = cells.take(counts)
+            row = _row(tile, fractions[tile.tile_id], cells, counted)
             n_in_situ = int(np.count_nonzero(cells.cell_class == _IN_SITU))
-            reading.add(replace(row, focus=sharpness), cells, cells.take(counts), n_in_situ)
+            reading.add(replace(row, focus=sharpness), cells, counted, n_in_situ)
             done_mm2 += fractions[tile.tile_id] * pixel_mm2
         advance(done_mm2, total_mm2)
     # Failed tiles come along while batches fill up; the table is in grid order whatever the batch.

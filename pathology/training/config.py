@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pathology.config import list_problems
 from pathology.errors import ConfigError
 
 __all__ = ["TrainingConfig", "load_training_config"]
@@ -79,8 +80,4 @@ def load_training_config(path: Path) -> TrainingConfig:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML ({error})") from error
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-            for item in error.errors()
-        )
-        raise ConfigError(f"{path}: {problems}") from error
+        raise ConfigError(f"{path}: {list_problems(error)}") from error

@@ -15,6 +15,7 @@ from pathology.assets import config_path
 from pathology.errors import ConfigError
 
 __all__ = [
+    "CalibrationStamp",
     "CellsConfig",
     "Config",
     "InferenceConfig",
@@ -75,7 +76,14 @@ class StainConfig(_Section):
     pink_green_share: Share
     pink_max: Share
     cyan_max: Share
+    green_max: Share
+    black_max: Share
+    chromogen_red_deg: Annotated[float, Field(ge=-90.0, le=0.0)]
+    haematoxylin_min_od: NonNegative
+    nuclear_brown_max: Share
     clipped_max: Share
+    clipped_alone_max: Share
+    clipped_flag: Share
     probes: Annotated[int, Field(ge=0, le=256)]
 
 
@@ -133,8 +141,10 @@ class ScoringConfig(_Section):
     guideline: str
     gap_policy: Literal["score_1_borderline", "score_2", "unresolved"]
     min_tumour_cells: Annotated[int, Field(ge=1)]
+    min_tumour_tiles: Annotated[int, Field(ge=1)]
     pattern_floor_pct: Annotated[float, Field(ge=0.0, le=10.0)]
     cluster_min_cells: Annotated[int, Field(ge=1)]
+    cluster_min_tiles: Annotated[int, Field(ge=1)]
     # At 100 µm a cell has some 200 neighbours: beyond, pairs would no longer fit into memory.
     cluster_link_um: Annotated[float, Field(gt=0.0, le=100.0)]
     borderline_pp: NonNegative
@@ -148,6 +158,15 @@ class ScoringConfig(_Section):
     ultralow_max_pct: Annotated[float, Field(ge=0.0, le=100.0)]
     ultralow_confidence: Annotated[float, Field(gt=0.0, lt=1.0)]
     unseen_density_per_mm2: NonNegative
+    tumour_share_min: Share
+    group_nuclei: Annotated[int, Field(ge=1, le=100)]
+    group_tumour: Annotated[int, Field(ge=1, le=100)]
+    group_radius_um: Positive
+    group_min_cells: Annotated[int, Field(ge=1)]
+    group_min_per_1000: NonNegative
+    focus_min: Share
+    out_of_focus_max: Share
+    partly_out_of_focus_min: Share
 
 
 class ReportConfig(_Section):
@@ -163,6 +182,34 @@ class RuntimeConfig(_Section):
     workers: Annotated[int, Field(ge=1, le=256)]
     cache_mb: Annotated[int, Field(ge=0)]
     queue_tiles: Annotated[int, Field(ge=1, le=64)]
+
+
+class CalibrationStamp(_Section):
+    """Say which calibration set the cut-offs; only ``--calibration`` puts it here.
+
+    Parameters
+    ----------
+    title
+        ``name/version``.
+    sha256
+        SHA-256 (hex) of the calibration's content.
+    model_sha256
+        Weights that it was made with; None where it holds for all.
+    site, assay
+        What it holds for, where known.
+    gain
+        Densities of the laboratory against the reference scale.
+    slides
+        Quickhash and size in bytes of the slides that it was fitted on.
+    """
+
+    title: str
+    sha256: str
+    model_sha256: str | None = None
+    site: str | None = None
+    assay: str | None = None
+    gain: Positive
+    slides: tuple[tuple[str, int], ...] = ()
 
 
 class Config(_Section):
@@ -189,12 +236,23 @@ class Config(_Section):
     scoring: ScoringConfig
     report: ReportConfig
     runtime: RuntimeConfig
+    calibration: CalibrationStamp | None = None
+
+    def hashed(self) -> dict[str, Any]:
+        """Return what is hashed: everything except ``runtime``, by section and key.
+
+        ``calibration`` is there only where one is used, without its slides, which its own hash
+        stands for.
+        """
+        content = self.model_dump(mode="json", exclude={"runtime", "calibration"})
+        if self.calibration is not None:
+            content["calibration"] = self.calibration.model_dump(mode="json", exclude={"slides"})
+        return content
 
     @property
     def hash(self) -> str:
-        """SHA-256 (hex) of everything except ``runtime``, over canonical JSON."""
-        content = self.model_dump(mode="json", exclude={"runtime"})
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        """SHA-256 (hex) of :meth:`hashed`, over canonical JSON."""
+        text = json.dumps(self.hashed(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_yaml(self) -> str:
@@ -236,6 +294,11 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Conf
         if not separator or not key.strip():
             raise ConfigError(f"--set {text!r} is not of the form key.path=value")
         _merge(tree, _nest(key.strip().split("."), value), where=f"--set {text}")
+    if tree.get("calibration") is not None:
+        raise ConfigError(
+            "calibration is not a setting: its cut-offs have to come with it",
+            fix="Give the file with --calibration.",
+        )
     try:
         return Config.model_validate(tree)
     except ValidationError as error:

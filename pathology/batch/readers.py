@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pathology.cells.reader import TileReader
+from pathology.cells.reader import AnyReader
 from pathology.config import Config
 from pathology.errors import ModelError
 from pathology.inference.manifest import WEIGHTS_FILE, find_model, read_manifest
@@ -38,8 +38,8 @@ class ReaderFactory(Protocol):
         """Return, in a worker, the devices that the user's words stand for; at least one."""
         ...
 
-    def open(self, device: str, config: Config) -> TileReader:
-        """Load the model, in a worker."""
+    def open(self, device: str, config: Config) -> AnyReader:
+        """Load the model, of either kind, in a worker."""
         ...
 
 
@@ -57,12 +57,15 @@ class BundleFactory:
         SHA-256 (hex) of the weights, as checked when this was made.
     spec
         What the model wants to see.
+    kind
+        ``cells`` or ``tiles``.
     """
 
     directory: Path
     name: str
     sha256: str
     spec: InputSpec
+    kind: str = "cells"
 
     @classmethod
     def of(cls, model: str | Path) -> BundleFactory:
@@ -94,7 +97,11 @@ class BundleFactory:
                 fix="Restore the file, or reinstall her2-ihc.",
             )
         return cls(
-            directory=directory, name=manifest.title, sha256=digest, spec=manifest.input.spec
+            directory=directory,
+            name=manifest.title,
+            sha256=digest,
+            spec=manifest.input.spec,
+            kind=manifest.kind,
         )
 
     def devices(self, device: str) -> tuple[str, ...]:
@@ -103,7 +110,7 @@ class BundleFactory:
 
         return tuple(resolve_devices(device))
 
-    def open(self, device: str, config: Config) -> TileReader:
+    def open(self, device: str, config: Config) -> AnyReader:
         """Load the model; imports torch."""
         from pathology.inference.bundle import load_model
 

@@ -62,6 +62,7 @@ def failed_result(
         expected_score=request.expected_score or None,
         guideline=job.config.scoring.guideline,
         config_hash=job.config.hash,
+        calibration=job.config.calibration.title if job.config.calibration else None,
         model=model.name,
         model_sha256=model.sha256,
     )

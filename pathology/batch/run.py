@@ -32,6 +32,7 @@ from pathology.runs import (
     write_results,
 )
 from pathology.scoring import load_guideline
+from pathology.stain.calibration import check_model
 
 __all__ = ["TablesError", "score_folder"]
 
@@ -110,6 +111,7 @@ def score_folder(
     load_guideline(config.scoring.guideline)  # a wrong name must not bind the folder
     device = device or config.runtime.device
     factory = make_factory(model)
+    check_model(config.calibration, name=factory.name, sha256=factory.sha256)
     if not isinstance(inputs, Inputs):
         inputs = collect_inputs(inputs, mpp=mpp, regions=regions, exclude=(Path(out),))
     elif mpp is not None or regions is not None:

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathology.batch.messages import Advanced, Broke, Finished, Job, Ready, Refused
 from pathology.batch.readers import ReaderFactory
 from pathology.batch.results import failed_result
-from pathology.cells.reader import TileReader
+from pathology.cells.reader import AnyReader
 from pathology.config import Config
 from pathology.errors import OutputError, PathologyError, ReasonCode
 from pathology.pipeline import Progress, score_slide
@@ -80,7 +80,7 @@ def worker_main(
         raise SystemExit(EXIT_DEFECT) from error
 
 
-def _score(job: Job, reader: TileReader, progress: Callable[[Progress], None]) -> SlideResult:
+def _score(job: Job, reader: AnyReader, progress: Callable[[Progress], None]) -> SlideResult:
     """Score one slide; failures of the machine, not of the slide, become failed rows here."""
     try:
         return score_slide(

@@ -11,7 +11,7 @@ from pathology.cells.classify import (
 )
 from pathology.cells.measure import MeasuredCells, area_um2, measure_cells
 from pathology.cells.peaks import find_peaks
-from pathology.cells.reader import TileReader
+from pathology.cells.reader import AnyReader, Model, TileCalls, TileClassifier, TileReader
 from pathology.cells.table import (
     CELL_CLASSES,
     INTENSITIES,
@@ -29,9 +29,13 @@ __all__ = [
     "OD_STEP",
     "PATTERNS",
     "RADIUS_STEP_UM",
+    "AnyReader",
     "CellTable",
     "MeasuredCells",
     "MembraneClass",
+    "Model",
+    "TileCalls",
+    "TileClassifier",
     "TileReader",
     "area_um2",
     "build_table",

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import pathology
+from pathology.cli.calibrate import calibrate
 from pathology.cli.config import config
 from pathology.cli.demo import demo
 from pathology.cli.doctor import doctor
@@ -14,6 +15,7 @@ from pathology.cli.export import export
 from pathology.cli.models import models
 from pathology.cli.plan import plan
 from pathology.cli.score import score
+from pathology.cli.train import train
 
 __all__ = ["app"]
 
@@ -58,3 +60,7 @@ app.command(epilog="Example: her2 doctor")(doctor)
 app.command(epilog="Example: her2 models")(models)
 app.command(epilog="Example: her2 config --set scoring.min_tumour_cells=50")(config)
 app.command(epilog="Example: her2 export results --to geojson")(export)
+app.command(
+    epilog="Example: her2 calibrate results --labels scores.csv --out site.yaml --site Lab-A"
+)(calibrate)
+app.command(epilog="Example: her2 train --config configs/training/tiny.yaml --out trained")(train)

@@ -101,7 +101,7 @@ def _models() -> Iterator[Check]:
         if isinstance(checked, str):
             yield Check(name="model", ok=False, text=f"{name}: {checked}")
         else:
-            text = f"{name}, weights as published (sha256 {checked.sha256[:12]}…)"
+            text = f"{name} ({checked.kind}), weights as published (sha256 {checked.sha256[:12]}…)"
             yield Check(name="model", ok=True, text=text)
 
 

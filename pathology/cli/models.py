@@ -15,13 +15,16 @@ __all__ = ["check_models", "models"]
 
 
 def models() -> None:
-    """List the bundled models, with the check of their weights' SHA-256."""
+    """List the bundled models with their kind, and the check of their weights' SHA-256."""
     found = check_models()
     for name, checked in found:
         if isinstance(checked, str):
             print(f"{name}  PROBLEM  {checked}")
         else:
-            print(f"{name}  ok  sha256 {checked.sha256}  {checked.spec.mpp:g} µm/px")
+            seen = f"{checked.spec.mpp:g} µm/px"
+            if checked.spec.tile_px is not None:
+                seen += f", tiles of {checked.spec.tile_px} px"
+            print(f"{name}  ok  {checked.kind}  sha256 {checked.sha256}  {seen}")
     if not found:
         print("no bundled models")
     if not found or any(isinstance(checked, str) for _, checked in found):

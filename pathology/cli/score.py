@@ -64,6 +64,16 @@ def score(
             "unresolved. Default: the configuration's.",
         ),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration",
+            metavar="FILE",
+            help="Cut-offs of your laboratory, as `her2 calibrate` wrote them. Default: the "
+            "reference cut-offs of the configuration.",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -106,6 +116,7 @@ def score(
     from pathology.cli.export import export_run, parse_kinds
     from pathology.cli.tables import print_results
     from pathology.config import load_config
+    from pathology.stain.calibration import apply_calibration, load_calibration
 
     kinds = () if export is None else parse_kinds(export)
     overrides = overrides_with(
@@ -116,6 +127,8 @@ def score(
         scoring__gap_policy=gap_policy,
     )
     config = load_config(config_file, overrides)
+    if calibration is not None:
+        config = apply_calibration(config, load_calibration(calibration))
     found = collect_inputs(inputs, mpp=mpp, regions=regions, exclude=(out,))
     if shard is not None:
         found = found.part(Shard.parse(shard))

@@ -1,4 +1,4 @@
-"""Inference: model bundles and the engine that reads cells from tiles.
+"""Inference: model bundles, and the engines that read cells from tiles or classify tiles.
 
 What needs torch is imported when it is first used, so that listing models stays quick.
 """
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 from pathology.inference.manifest import (
     DEFAULT_MODEL,
+    AnyManifest,
     ModelInput,
     ModelManifest,
     NetworkSpec,
     StainVectors,
+    TileInput,
+    TileManifest,
     find_model,
     list_models,
     read_manifest,
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from pathology.inference.bundle import (
         Bundle,
         GoldenInput,
+        GoldenTiles,
         load_bundle,
         load_model,
         verify_golden,
@@ -30,16 +34,22 @@ if TYPE_CHECKING:
     )
     from pathology.inference.devices import resolve_devices
     from pathology.inference.engine import Engine
+    from pathology.inference.tile_engine import TileEngine
 
 __all__ = [
     "DEFAULT_MODEL",
+    "AnyManifest",
     "Bundle",
     "Engine",
     "GoldenInput",
+    "GoldenTiles",
     "ModelInput",
     "ModelManifest",
     "NetworkSpec",
     "StainVectors",
+    "TileEngine",
+    "TileInput",
+    "TileManifest",
     "find_model",
     "list_models",
     "load_bundle",
@@ -53,7 +63,9 @@ __all__ = [
 _HOMES = {
     "Bundle": "bundle",
     "Engine": "engine",
-    "GoldenInput": "bundle",
+    "GoldenInput": "golden",
+    "GoldenTiles": "golden",
+    "TileEngine": "tile_engine",
     "load_bundle": "bundle",
     "load_model": "bundle",
     "resolve_devices": "devices",

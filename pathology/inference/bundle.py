@@ -5,39 +5,45 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import TypeVar
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
+from torch import nn
 
 from pathology.config import Config, load_config
 from pathology.errors import ModelError
-from pathology.inference import ops
 from pathology.inference.devices import resolve_devices
 from pathology.inference.engine import Engine
+from pathology.inference.golden import (
+    AnyGolden,
+    GoldenInput,
+    GoldenTiles,
+    golden_output,
+    read_golden,
+)
 from pathology.inference.manifest import (
     CARD_FILE,
     DEFAULT_MODEL,
     GOLDEN_FILE,
     MANIFEST_FILE,
     WEIGHTS_FILE,
+    AnyManifest,
     ModelManifest,
+    TileManifest,
     find_model,
     list_models,
     read_manifest,
 )
+from pathology.inference.tile_engine import TileEngine
 from pathology.nn.registry import build_network
-from pathology.stain import StainMatrix
-from pathology.tiling.grid import BLOCK_PX, InputSpec
-from pathology.types import AnyArray, U8Array
 
 __all__ = [
     "Bundle",
     "GoldenInput",
+    "GoldenTiles",
     "list_models",
     "load_bundle",
     "load_model",
@@ -48,8 +54,8 @@ __all__ = [
 #: How far the output may lie from the golden one in float32: other processors sum in another order,
 #: which moves logits of size 10 by about 1e-5.
 GOLDEN_ATOL = 1e-4
-#: Distance of the points at which the heads are compared, in map pixels.
-_GOLDEN_STEP = 8
+
+Manifest = TypeVar("Manifest", ModelManifest, TileManifest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,58 +73,8 @@ class Bundle:
     """
 
     directory: Path
-    manifest: ModelManifest
+    manifest: AnyManifest
     network: nn.Module
-
-
-@dataclass(frozen=True, kw_only=True)
-class GoldenInput:
-    """Hold the pictures whose output a bundle remembers.
-
-    Parameters
-    ----------
-    detail
-        (B, H, W, 3) uint8: core and halo at the model's pixel size.
-    context
-        (B, h, w, 3) uint8: core and context halo at the context pixel size.
-    white
-        Colour of the glass.
-    """
-
-    detail: U8Array
-    context: U8Array
-    white: tuple[float, float, float]
-
-    @classmethod
-    def from_field(
-        cls, rgb: U8Array, white: tuple[float, float, float], spec: InputSpec
-    ) -> GoldenInput:
-        """Cut the input from the middle of a picture; beyond its edge all is white.
-
-        Parameters
-        ----------
-        rgb
-            (H, W, 3) uint8 at the model's pixel size.
-        white
-            Colour of the glass.
-        spec
-            What the model sees.
-        """
-        factor, core = spec.context_factor, BLOCK_PX
-        side = core + 2 * spec.context_halo_px * factor
-        canvas = np.empty((side, side, 3), dtype=np.uint8)
-        canvas[:] = np.round(white).astype(np.uint8)
-        height, width = (min(length, side) for length in rgb.shape[:2])
-        top, left = (rgb.shape[0] - height) // 2, (rgb.shape[1] - width) // 2
-        row, column = (side - height) // 2, (side - width) // 2
-        canvas[row : row + height, column : column + width] = rgb[
-            top : top + height, left : left + width
-        ]
-        margin = (side - core) // 2 - spec.halo_px
-        detail = canvas[margin : side - margin, margin : side - margin]
-        blocks = canvas.reshape(side // factor, factor, side // factor, factor, 3)
-        context = np.round(blocks.mean(axis=(1, 3))).astype(np.uint8)
-        return cls(detail=detail[None].copy(), context=context[None], white=white)
 
 
 def load_bundle(name_or_dir: str | Path = DEFAULT_MODEL) -> Bundle:
@@ -153,7 +109,7 @@ def load_bundle(name_or_dir: str | Path = DEFAULT_MODEL) -> Bundle:
             f"and {MANIFEST_FILE} says {manifest.weights_sha256[:12]}…",
             fix="Restore the file, or reinstall her2-ihc.",
         )
-    network = build_network(manifest.network.name, **manifest.network.args)
+    network = _build(manifest)
     try:
         network.load_state_dict(load_tensors(content))
     except (SafetensorError, RuntimeError) as error:
@@ -166,8 +122,8 @@ def load_bundle(name_or_dir: str | Path = DEFAULT_MODEL) -> Bundle:
 
 def load_model(
     name_or_dir: str | Path = DEFAULT_MODEL, *, device: str = "cpu", config: Config | None = None
-) -> Engine:
-    """Load a model, ready to read tiles.
+) -> Engine | TileEngine:
+    """Load a model of either kind, ready to read tiles.
 
     Parameters
     ----------
@@ -180,8 +136,8 @@ def load_model(
 
     Returns
     -------
-    Engine
-        Reads cells from tiles.
+    Engine or TileEngine
+        Reads cells from tiles (``read``), or classifies whole tiles (``classify``).
 
     Raises
     ------
@@ -191,12 +147,11 @@ def load_model(
         If the device does not exist.
     """
     bundle = load_bundle(name_or_dir)
-    return Engine(
-        bundle.network,
-        bundle.manifest,
-        load_config() if config is None else config,
-        device=resolve_devices(device)[0],
-    )
+    config = load_config() if config is None else config
+    place = resolve_devices(device)[0]
+    if isinstance(bundle.manifest, TileManifest):
+        return TileEngine(bundle.network, bundle.manifest, config, device=place)
+    return Engine(bundle.network, bundle.manifest, config, device=place)
 
 
 def verify_golden(bundle: Bundle, *, atol: float = GOLDEN_ATOL) -> float:
@@ -220,18 +175,10 @@ def verify_golden(bundle: Bundle, *, atol: float = GOLDEN_ATOL) -> float:
         If the golden file is missing or not valid, or the output differs by more than ``atol``.
     """
     path = bundle.directory / GOLDEN_FILE
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        white = tuple(arrays.pop("white").tolist())
-        golden = GoldenInput(
-            detail=arrays.pop("detail"), context=arrays.pop("context"), white=white
-        )
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise ModelError(f"{path}: not a valid golden file ({error})") from error
+    golden, expected_arrays = read_golden(path, bundle.manifest)
     differences = []
-    for name, found in _golden_output(bundle.network, bundle.manifest, golden).items():
-        expected = arrays.get(name)
+    for name, found in golden_output(bundle.network, bundle.manifest, golden).items():
+        expected = expected_arrays.get(name)
         if expected is None or expected.shape != found.shape:
             raise ModelError(f"{path}: {name!r} is missing or has another shape than the output")
         differences.append(np.abs(found - expected).max(initial=0.0))
@@ -248,11 +195,11 @@ def verify_golden(bundle: Bundle, *, atol: float = GOLDEN_ATOL) -> float:
 def write_bundle(
     directory: Path,
     network: nn.Module,
-    manifest: ModelManifest,
-    golden: GoldenInput,
+    manifest: Manifest,
+    golden: AnyGolden,
     *,
     card: str = "",
-) -> ModelManifest:
+) -> Manifest:
     """Write a bundle; the manifest comes last, so that half a bundle is not found.
 
     Parameters
@@ -264,13 +211,13 @@ def write_bundle(
     manifest
         Its manifest; ``weights_sha256`` is filled in.
     golden
-        Input of the golden check; its output is worked out here.
+        Input of the golden check, of the manifest's kind; its output is worked out here.
     card
         Text of ``MODEL_CARD.md``; empty: none is written.
 
     Returns
     -------
-    ModelManifest
+    ModelManifest or TileManifest
         The manifest as written.
 
     Raises
@@ -280,6 +227,7 @@ def write_bundle(
     """
     _check_fit(directory, manifest, network)
     network = network.eval()
+    output = golden_output(network, manifest, golden)
     tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
     content = save_tensors(tensors)
     final = manifest.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
@@ -289,10 +237,8 @@ def write_bundle(
     np.savez_compressed(
         directory / GOLDEN_FILE,
         allow_pickle=False,
-        detail=golden.detail,
-        context=golden.context,
-        white=np.array(golden.white),
-        **_golden_output(network, final, golden),
+        **golden.arrays,
+        **output,
     )
     if card:
         (directory / CARD_FILE).write_text(card, encoding="utf-8")
@@ -300,7 +246,34 @@ def write_bundle(
     return final
 
 
-def _check_fit(directory: Path, manifest: ModelManifest, network: nn.Module) -> None:
+def _build(manifest: AnyManifest) -> nn.Module:
+    """Build the network of a manifest; a tile network takes classes and channels from it."""
+    name, args = manifest.network.name, dict(manifest.network.args)
+    if isinstance(manifest, TileManifest):
+        wanted = {
+            "classes": len(manifest.classes),
+            "channels": "rgb" if "red" in manifest.input.channels else "stains",
+        }
+        args = {**wanted, **args}
+        wrong = [key for key, value in wanted.items() if args[key] != value]
+        if wrong:
+            raise ModelError(
+                f"{manifest.title}: network.args.{wrong[0]} is {args[wrong[0]]!r}, but the rest of "
+                f"the manifest says {wanted[wrong[0]]!r}"
+            )
+    return build_network(name, kind=manifest.kind, **args)
+
+
+def _check_fit(directory: Path, manifest: AnyManifest, network: nn.Module) -> None:
+    if isinstance(manifest, TileManifest):
+        for name, wanted in (
+            ("classes", len(manifest.classes)),
+            ("channels", manifest.input.channels),
+        ):
+            found = getattr(network, name, wanted)
+            if found != wanted:
+                raise ModelError(f"{directory}: the network's {name} are {found}, not {wanted}")
+        return
     for name in ("halo_px", "context_halo_px", "context_factor"):
         value = getattr(network, name, None)
         if value is not None and value != getattr(manifest.input, name):
@@ -308,45 +281,3 @@ def _check_fit(directory: Path, manifest: ModelManifest, network: nn.Module) -> 
                 f"{directory}: input.{name} is {getattr(manifest.input, name)}, but the network "
                 f"{manifest.network.name!r} needs {value}"
             )
-
-
-def _golden_output(
-    network: nn.Module, manifest: ModelManifest, golden: GoldenInput
-) -> dict[str, AnyArray]:
-    """Return the centre logits, and what the heads say at a lattice of points."""
-    device = torch.device("cpu")
-    stains = StainMatrix(haematoxylin=manifest.stain.haematoxylin, dab=manifest.stain.dab)
-    unmixer = ops.Unmixer(golden.white, stains, device)
-    stride, seen = int(getattr(network, "stride", 2)), manifest.input
-    with torch.inference_mode():
-        maps = network(
-            unmixer(torch.from_numpy(golden.detail)),
-            unmixer(torch.from_numpy(golden.context), amounts=1),
-        )
-        lattice = torch.arange(seen.halo_px // stride, maps.centre.shape[2], _GOLDEN_STEP)
-        lattice = lattice[lattice < maps.centre.shape[2] - seen.halo_px // stride]
-        row, column = (part.flatten() for part in torch.meshgrid(lattice, lattice, indexing="ij"))
-        place = [
-            ops.context_index(
-                part,
-                stride=stride,
-                halo_px=seen.halo_px,
-                factor=seen.context_factor,
-                context_halo_px=seen.context_halo_px,
-            )
-            for part in (row, column)
-        ]
-        first = torch.zeros_like(row)
-        heads = network.heads(  # type: ignore[operator]
-            maps.features[first, :, row, column], maps.context[first, :, place[0], place[1]]
-        )
-    return {
-        "centre": _numpy(maps.centre),
-        "rays_um": _numpy(heads.rays_um),
-        "offset_um": _numpy(heads.offset_um),
-        "class_logits": _numpy(heads.class_logits),
-    }
-
-
-def _numpy(values: Tensor) -> AnyArray:
-    return values.detach().float().numpy()

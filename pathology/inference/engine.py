@@ -1,4 +1,4 @@
-"""The engine: sole owner of device, precision, threads and batch size; turns tiles into cells.
+"""The engine of cell models: turns tiles into cells.
 
 Only uint8 pictures go to the device and only small tables come back; all pixel work in between is
 done there.
@@ -14,8 +14,7 @@ import copy
 import itertools
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -26,29 +25,22 @@ from pathology.cells.classify import build_table
 from pathology.cells.measure import MIN_RADIUS_UM, MeasuredCells
 from pathology.cells.table import CellTable
 from pathology.config import Config
-from pathology.errors import ReasonCode, SlideError
-from pathology.geometry import Box0, Spacing
+from pathology.geometry import Spacing
 from pathology.inference import ops
+from pathology.inference.hardware import BatchEngine
 from pathology.inference.manifest import ModelManifest
-from pathology.nn.cellnet import CellHeads, CellMaps
+from pathology.nn.cellnet import CellHeads, CellMaps, CellPlaces
 from pathology.stain import StainMatrix
 from pathology.tiling.batch import TileBatch
-from pathology.tiling.grid import InputSpec, lay_grid
 from pathology.types import AnyArray, U8Array
 
 __all__ = ["Engine", "fuse_batch_norm"]
 
-#: Share of the free GPU memory that batches may fill; the rest is for other processes, the cells'
-#: own arrays, and fragmentation.
-_CUDA_MEMORY_SHARE = 0.6
-#: More tiles at once make no GPU faster: one tile of 1,152 px already fills it.
-_MAX_CUDA_BATCH = 32
 #: A centre is never farther from its peak than this many map pixels: what training teaches.
 _MAX_OFFSET_PX = 1.5
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-class Engine:
+class Engine(BatchEngine[ModelManifest, CellTable]):
     """Read cells from tiles with a network; implements ``pathology.cells.TileReader``.
 
     Parameters
@@ -66,52 +58,16 @@ class Engine:
     def __init__(
         self, network: nn.Module, manifest: ModelManifest, config: Config, *, device: str = "cpu"
     ) -> None:
-        self._manifest = manifest
-        self._config = config
-        self._device = torch.device(device)
-        self._spec = manifest.input.spec
+        super().__init__(manifest, config, device=device)
         self._stride = int(getattr(network, "stride", 2))
         self._stains = StainMatrix(haematoxylin=config.stain.haematoxylin, dab=config.stain.dab)
-        on_cpu = self._device.type == "cpu"
-        settings = config.inference
-        self._dtype = _DTYPES[settings.cpu_precision if on_cpu else settings.cuda_precision]
         fused = fuse_batch_norm(network).to(self._device)
         #: Runs the heads, always in float32.
         self._network = fused.to(memory_format=torch.channels_last)
         # A whole module in bfloat16 is half as fast again as autocast on the CPU; autocast is the
         # safer choice on CUDA, and as fast.
-        self._dense = copy.deepcopy(fused).to(self._dtype) if on_cpu else self._network
-        self._batch_size = settings.cpu_batch if on_cpu else self._cuda_batch_size()
-
-    @property
-    def name(self) -> str:
-        """Name and version of the model."""
-        return self._manifest.title
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 (hex) of the weights."""
-        return self._manifest.weights_sha256
-
-    @property
-    def device(self) -> str:
-        """Device that the work is done on."""
-        return str(self._device)
-
-    @property
-    def spec(self) -> InputSpec:
-        """What the network wants to see."""
-        return self._spec
-
-    @property
-    def batch_size(self) -> int:
-        """Tiles taken at once; on CUDA it shrinks when memory runs out."""
-        return self._batch_size
-
-    @property
-    def manifest(self) -> ModelManifest:
-        """Manifest of the model."""
-        return self._manifest
+        self._dense = copy.deepcopy(fused).to(self._dtype) if self._on_cpu else self._network
+        self._size_batch()
 
     def read(self, batch: TileBatch) -> list[CellTable]:
         """Return one table for each tile of the batch.
@@ -133,36 +89,7 @@ class Engine:
         SlideError
             If the GPU has too little memory for one tile, or the network's output is not finite.
         """
-        if batch.grid.spec != self._spec:
-            raise ValueError(f"the batch was not cut for {self.name}")
-        tables: list[CellTable] = []
-        while len(tables) < len(batch.tiles):
-            part = _part(batch, len(tables), len(tables) + self._batch_size)
-            found = self._try_part(part)
-            if found is None:
-                self._shrink(len(part.tiles))
-            else:
-                tables += found
-        return tables
-
-    def _try_part(self, batch: TileBatch) -> list[CellTable] | None:
-        """Return the tables, or None where the GPU's memory did not suffice."""
-        try:
-            with torch.inference_mode(), self._numerics():
-                return self._read_part(batch)
-        except torch.OutOfMemoryError:
-            return None
-
-    def _shrink(self, tiles: int) -> None:
-        """Halve the batch; called outside the handler, when the failed attempt's memory is free."""
-        torch.cuda.empty_cache()
-        if tiles == 1:
-            raise SlideError(
-                f"{self.device}: too little memory for one tile",
-                reason=ReasonCode.OUT_OF_MEMORY,
-                fix="Use a smaller tiling.tile_px, end other programs on the GPU, or --device cpu.",
-            )
-        self._batch_size = max(1, tiles // 2)
+        return self._read_all(batch)
 
     def _read_part(self, batch: TileBatch) -> list[CellTable]:
         if batch.context is None:
@@ -202,28 +129,15 @@ class Engine:
         unmixer = ops.Unmixer(batch.white, self._stains, self._device)
         densities = unmixer(self._to_device(batch.detail))
         context = unmixer(self._to_device(context_rgb), amounts=1)
-        kind = self._device.type
-        with torch.autocast(kind, dtype=self._dtype, enabled=self._autocast):
+        with self._autocast:
             maps = self._dense(self._as_input(densities), self._as_input(context))
         return densities, maps
-
-    @property
-    def _autocast(self) -> bool:
-        return self._device.type == "cuda" and self._dtype != torch.float32
-
-    def _as_input(self, densities: Tensor) -> Tensor:
-        dtype = self._dtype if self._device.type == "cpu" else torch.float32
-        return densities.to(dtype).contiguous(memory_format=torch.channels_last)
 
     def _peaks(self, maps: CellMaps, batch: TileBatch) -> Tensor:
         """Return (n, 3): image, row and column of the peaks that the tiles own."""
         logits = maps.centre[:, 0].float()
         if not bool(torch.isfinite(logits).all()):
-            raise SlideError(
-                f"{self.name}: the output is not finite",
-                reason=ReasonCode.INTERNAL_ERROR,
-                fix="Try fp32 (--set inference.cuda_precision=fp32).",
-            )
+            raise self._not_finite()
         cells, mpp = self._config.cells, batch.grid.mpp
         distance_px = cells.min_distance_um / self._stride
         first = self._spec.halo_px // self._stride
@@ -248,9 +162,11 @@ class Engine:
             )
             for position in (row, column)
         )
-        features = maps.features[image, :, row, column].float()
-        context = maps.context[image, :, context_row, context_column].float()
-        found: CellHeads = self._network.heads(features, context)  # type: ignore[operator]
+        places = CellPlaces(
+            image=image, row=row, column=column,
+            context_row=context_row, context_column=context_column,
+        )  # fmt: skip
+        found: CellHeads = self._network.describe(maps, places)  # type: ignore[operator]
         return found
 
     def _centres_px(self, peaks: Tensor, offset_um: Tensor, mpp: Spacing) -> Tensor:
@@ -292,50 +208,6 @@ class Engine:
             )
         return tables
 
-    def _to_device(self, pixels: U8Array) -> Tensor:
-        if self._device.type == "cpu":
-            return torch.from_numpy(np.require(pixels, requirements="W"))
-        pinned = torch.from_numpy(np.require(pixels, requirements="W")).pin_memory()
-        return pinned.to(self._device, non_blocking=True)
-
-    def _numerics(self) -> AbstractContextManager[object]:
-        """Set threads on the CPU; on CUDA, repeatable algorithms and honest float32."""
-        if self._device.type == "cpu":
-            if torch.get_num_threads() != self._config.inference.cpu_threads:
-                torch.set_num_threads(self._config.inference.cpu_threads)
-            return nullcontext()
-        tf32 = self._dtype != torch.float32
-        flags: AbstractContextManager[object] = torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32
-        )
-        return flags
-
-    def _cuda_batch_size(self) -> int:
-        """Run one empty tile, and see how many such tiles the free memory holds."""
-        grid = lay_grid(
-            Box0(x=0, y=0, width=1, height=1),
-            Spacing(x=self._spec.mpp, y=self._spec.mpp),
-            self._spec,
-            tile_px=self._config.tiling.tile_px,
-        )
-        tile = grid.tile(col=0, row=0)
-        detail = grid.tile_px + 2 * self._spec.halo_px
-        context = grid.tile_px // self._spec.context_factor + 2 * self._spec.context_halo_px
-        batch = TileBatch(
-            grid=grid,
-            tiles=(tile,),
-            detail=np.full((1, detail, detail, 3), 255, dtype=np.uint8),
-            context=np.full((1, context, context, 3), 255, dtype=np.uint8),
-            white=(255.0, 255.0, 255.0),
-        )
-        torch.cuda.reset_peak_memory_stats(self._device)
-        before = torch.cuda.memory_allocated(self._device)
-        if self._try_part(batch) is None:
-            self._shrink(1)
-        used = max(1, torch.cuda.max_memory_allocated(self._device) - before)
-        free, _ = torch.cuda.mem_get_info(self._device)
-        return max(1, min(_MAX_CUDA_BATCH, int(_CUDA_MEMORY_SHARE * free / used)))
-
 
 def fuse_batch_norm(network: nn.Module) -> nn.Module:
     """Return a copy, in evaluation mode, whose normalisations are part of the convolutions.
@@ -370,15 +242,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _part(batch: TileBatch, start: int, stop: int) -> TileBatch:
-    return replace(
-        batch,
-        tiles=batch.tiles[start:stop],
-        detail=batch.detail[start:stop],
-        context=None if batch.context is None else batch.context[start:stop],
-    )
 
 
 def _logit(probability: float) -> float:

@@ -11,12 +11,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from pathology.assets import models_dir
 from pathology.cells.table import CELL_CLASSES
 from pathology.config import list_problems
 from pathology.errors import ModelError
+from pathology.scoring.tiles import TILE_CLASSES, TileOutputs
 from pathology.tiling.grid import InputSpec
 
 __all__ = [
@@ -25,10 +34,13 @@ __all__ = [
     "GOLDEN_FILE",
     "MANIFEST_FILE",
     "WEIGHTS_FILE",
+    "AnyManifest",
     "ModelInput",
     "ModelManifest",
     "NetworkSpec",
     "StainVectors",
+    "TileInput",
+    "TileManifest",
     "find_model",
     "list_models",
     "read_manifest",
@@ -104,6 +116,45 @@ class ModelInput(_Part):
         )
 
 
+class TileInput(_Part):
+    """Say what a tile classifier sees: one tile without anything around it.
+
+    Parameters
+    ----------
+    mpp
+        Pixel size of a tile in µm/px.
+    tile_px
+        Side of a tile in pixels, a multiple of 64.
+    channels
+        What the channels hold, in order: optical densities of the two stains, or colours.
+
+    Examples
+    --------
+    >>> TileInput(mpp=0.5, tile_px=256).spec.tile_px
+    256
+    """
+
+    mpp: float
+    tile_px: int
+    channels: (
+        tuple[Literal["haematoxylin_od"], Literal["dab_od"]]
+        | tuple[Literal["red"], Literal["green"], Literal["blue"]]
+    ) = ("haematoxylin_od", "dab_od")
+
+    @property
+    def spec(self) -> InputSpec:
+        """The same as a tiling specification.
+
+        Raises
+        ------
+        ValueError
+            If a value does not fit the tile grid.
+        """
+        return InputSpec(
+            mpp=self.mpp, halo_px=0, context_factor=1, context_halo_px=0, tile_px=self.tile_px
+        )
+
+
 class StainVectors(_Part):
     """Hold the stain vectors that the network was trained with (decadic OD in R, G, B)."""
 
@@ -111,8 +162,33 @@ class StainVectors(_Part):
     dab: tuple[float, float, float]
 
 
-class ModelManifest(_Part):
-    """Describe a model bundle.
+class _Manifest(_Part):
+    """Hold what bundles of every kind say of themselves."""
+
+    schema_version: Literal[1] = 1
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    network: NetworkSpec
+    stain: StainVectors
+    licence: str
+    intended_use: str
+    training: dict[str, Any] = {}
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    @property
+    def title(self) -> str:
+        """Name and version, such as ``her2-cells/0.1.0``."""
+        return f"{self.name}/{self.version}"
+
+    def to_yaml(self) -> str:
+        """Write the manifest as YAML."""
+        return yaml.safe_dump(
+            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+        )
+
+
+class ModelManifest(_Manifest):
+    """Describe the bundle of a cell model.
 
     Parameters
     ----------
@@ -150,18 +226,9 @@ class ModelManifest(_Part):
     'tiny/0.0.1'
     """
 
-    schema_version: Literal[1] = 1
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     kind: Literal["cells"] = "cells"
-    network: NetworkSpec
     input: ModelInput
-    stain: StainVectors
     classes: tuple[str, ...] = CELL_CLASSES
-    licence: str
-    intended_use: str
-    training: dict[str, Any] = {}
-    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
     @field_validator("classes")
     @classmethod
@@ -178,25 +245,81 @@ class ModelManifest(_Part):
             raise ValueError("a cell model needs a context image (context_halo_px above 0)")
         return value
 
-    @property
-    def title(self) -> str:
-        """Name and version, such as ``her2-cells/0.1.0``."""
-        return f"{self.name}/{self.version}"
 
-    def to_yaml(self) -> str:
-        """Write the manifest as YAML."""
-        return yaml.safe_dump(
-            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
-        )
+class TileManifest(_Manifest):
+    """Describe the bundle of a tile classifier.
+
+    Parameters
+    ----------
+    schema_version, name, version, network, stain, licence, intended_use, training, weights_sha256
+        As in :class:`ModelManifest`.
+    kind
+        ``tiles``: the network classifies whole tiles.
+    outputs
+        What it says of a tile that holds tumour: one of the five membrane ``patterns``, or one of
+        the four ``scores``.
+    input
+        What the network sees.
+    classes
+        Classes in the order of the network's output, ``no_tumour`` first; they follow from
+        ``outputs``.
+
+    Examples
+    --------
+    >>> manifest = TileManifest(
+    ...     name="patches", version="0.0.1", outputs="scores", network=NetworkSpec(name="tilenet"),
+    ...     input=TileInput(mpp=0.5, tile_px=256),
+    ...     stain=StainVectors(haematoxylin=(0.65, 0.7, 0.29), dab=(0.27, 0.57, 0.78)),
+    ...     licence="Apache-2.0", intended_use="Tests.", weights_sha256="0" * 64)
+    >>> manifest.classes
+    ('no_tumour', '0', '1+', '2+', '3+')
+    """
+
+    kind: Literal["tiles"] = "tiles"
+    outputs: TileOutputs
+    input: TileInput
+    classes: tuple[str, ...] = ()
+
+    @field_validator("input")
+    @classmethod
+    def _fits_grid(cls, value: TileInput) -> TileInput:
+        _ = value.spec  # raises where the grid cannot serve it
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_classes(cls, content: Any) -> Any:
+        """Fill in the classes that follow from the outputs."""
+        if isinstance(content, dict) and not content.get("classes"):
+            known: dict[Any, tuple[str, ...]] = dict(TILE_CLASSES)
+            return {**content, "classes": known.get(content.get("outputs"), ())}
+        return content
+
+    @model_validator(mode="after")
+    def _known_classes(self) -> TileManifest:
+        if self.classes != TILE_CLASSES[self.outputs]:
+            wanted = ", ".join(TILE_CLASSES[self.outputs])
+            raise ValueError(f"classes of outputs {self.outputs!r} must be {wanted}, in this order")
+        return self
 
 
-def read_manifest(directory: Path) -> ModelManifest:
+#: The manifest of either kind of model.
+AnyManifest = ModelManifest | TileManifest
+_READER: TypeAdapter[AnyManifest] = TypeAdapter(Annotated[AnyManifest, Field(discriminator="kind")])
+
+
+def read_manifest(directory: Path) -> AnyManifest:
     """Read the manifest of a bundle.
 
     Parameters
     ----------
     directory
         The bundle's folder.
+
+    Returns
+    -------
+    ModelManifest or TileManifest
+        By the key ``kind``; without it, a cell model.
 
     Raises
     ------
@@ -206,7 +329,9 @@ def read_manifest(directory: Path) -> ModelManifest:
     path = directory / MANIFEST_FILE
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return ModelManifest.model_validate(content)
+        if isinstance(content, dict):
+            content.setdefault("kind", "cells")
+        return _READER.validate_python(content)
     except OSError as error:
         raise ModelError(
             f"{path}: cannot be read ({error.strerror})",
@@ -253,7 +378,7 @@ def find_model(name_or_dir: str | Path) -> Path:
     )
 
 
-def list_models() -> list[ModelManifest]:
+def list_models() -> list[AnyManifest]:
     """Return the manifests of all bundled models, by name and then version, oldest first.
 
     Raises
@@ -263,7 +388,7 @@ def list_models() -> list[ModelManifest]:
 
     Examples
     --------
-    >>> all(manifest.kind == "cells" for manifest in list_models())
+    >>> {manifest.kind for manifest in list_models()} <= {"cells", "tiles"}
     True
     """
     return [read_manifest(path) for _, path in _all_bundled()]

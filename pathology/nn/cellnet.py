@@ -6,7 +6,8 @@ cannot make a cell a tumour cell. And nothing looks across a tile: batch normali
 statistics, and the receptive field is smaller than the halo, so stitched equals whole.
 
 Outlines and classes are computed from feature vectors at the cells' centres only, which costs next
-to nothing beside the dense maps.
+to nothing beside the dense maps. The vectors are gathered at several scales: a coarse one knows the
+shape of a tall cell, or the tissue around it, which the finest has little room for.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["CellHeads", "CellMaps", "CellNet"]
+__all__ = ["CellHeads", "CellMaps", "CellNet", "CellPlaces"]
 
 N_RAYS = 32
 N_CLASSES = 6
@@ -33,15 +34,47 @@ class CellMaps(NamedTuple):
     ----------
     centre
         (B, 1, H/2, W/2) logits of a cell's centre, at 1 µm/px for a detail image of 0.5 µm/px.
-    features
-        (B, F, H/2, W/2): what the heads read at a centre.
+    outline
+        Features of both stains, (B, F_k, H/2^(k+1), W/2^(k+1)) for scales k = 0, 1, ...
+    fine
+        (B, G, H/4, W/4): features of haematoxylin alone.
     context
-        (B, G, h, w) at the context image's pixel size.
+        Features of the context image, (B, C_k, h/2^k, w/2^k) for scales k = 0, 1, ...
     """
 
     centre: Tensor
-    features: Tensor
-    context: Tensor
+    outline: tuple[Tensor, ...]
+    fine: Tensor
+    context: tuple[Tensor, ...]
+
+    def float(self) -> CellMaps:
+        """Return the maps in float32."""
+        return CellMaps(
+            centre=self.centre.float(),
+            outline=tuple(part.float() for part in self.outline),
+            fine=self.fine.float(),
+            context=tuple(part.float() for part in self.context),
+        )
+
+
+class CellPlaces(NamedTuple):
+    """Say where cells lie; all (N,) int64.
+
+    Attributes
+    ----------
+    image
+        Index into the batch.
+    row, column
+        Pixel of the centre map.
+    context_row, context_column
+        Pixel of the context image.
+    """
+
+    image: Tensor
+    row: Tensor
+    column: Tensor
+    context_row: Tensor
+    context_column: Tensor
 
 
 class CellHeads(NamedTuple):
@@ -86,17 +119,27 @@ class _UNet(nn.Module):
         )
         self.decoders = nn.ModuleList(_conv(width, width) for width in widths[:-1])
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, widths[0], H, W) features for a (B, inputs, H, W) image."""
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return (B, widths[k], H/2^k, W/2^k) features of a (B, inputs, H, W) image, finest first."""
         x = self.stem(x)
         skips: list[Tensor] = []
         for encoder in self.encoders:
             x = encoder(x)
             skips.append(x)
+        decoded = [x]
         for level in range(len(skips) - 2, -1, -1):
             up = functional.interpolate(self.reducers[level](x), scale_factor=2.0, mode="nearest")
             x = self.decoders[level](skips[level] + up)
-        return x
+            decoded.append(x)
+        return tuple(reversed(decoded))
+
+
+def _gather(levels: tuple[Tensor, ...], image: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """Return (N, sum of channels): the features of all scales at pixels of the finest."""
+    parts = [
+        level[image, :, row >> scale, column >> scale].float() for scale, level in enumerate(levels)
+    ]
+    return torch.cat(parts, dim=1)
 
 
 class CellNet(nn.Module):
@@ -110,6 +153,10 @@ class CellNet(nn.Module):
         Channels of the fine haematoxylin branch, read at 2 µm/px.
     context_widths
         Channels of the wide haematoxylin branch at 2, 4, 8, 16 µm/px.
+    regions
+        Number of region codes of the training's auxiliary map.
+    head_scales
+        Scales (1 to 4, finest first) at which the heads read the features of a centre.
 
     Examples
     --------
@@ -117,7 +164,7 @@ class CellNet(nn.Module):
     >>> net = CellNet().eval()
     >>> with torch.inference_mode():
     ...     maps = net(torch.zeros(1, 2, 128, 128), torch.zeros(1, 1, 64, 64))
-    >>> tuple(maps.centre.shape), tuple(maps.context.shape[2:])
+    >>> tuple(maps.centre.shape), tuple(maps.context[0].shape[2:])
     ((1, 1, 64, 64), (64, 64))
     """
 
@@ -137,6 +184,7 @@ class CellNet(nn.Module):
         class_width: int = 24,
         context_widths: tuple[int, ...] = (16, 32, 48, 64),
         regions: int = 12,
+        head_scales: int = 1,
     ) -> None:
         super().__init__()
         outline, context = tuple(outline_widths), tuple(context_widths)
@@ -151,12 +199,13 @@ class CellNet(nn.Module):
         )
         self.wide = _UNet(1, context, (0, 1, 1, 4))
         self.region = nn.Conv2d(context[0], regions, 1)
-        self.outline_channels = outline[0]
+        self.head_scales = head_scales
+        seen = sum(outline[:head_scales]), class_width + sum(context[:head_scales])
         self.to_rays = nn.Sequential(
-            nn.Linear(outline[0], 96), nn.ReLU(inplace=True), nn.Linear(96, N_RAYS + 2)
+            nn.Linear(seen[0], 96), nn.ReLU(inplace=True), nn.Linear(96, N_RAYS + 2)
         )
         self.to_class = nn.Sequential(
-            nn.Linear(class_width + context[0], 64), nn.ReLU(inplace=True), nn.Linear(64, N_CLASSES)
+            nn.Linear(seen[1], 64), nn.ReLU(inplace=True), nn.Linear(64, N_CLASSES)
         )
         # Centres are rare: start from a small probability, or the first steps only learn that.
         nn.init.constant_(self.centre.bias, -4.0)  # type: ignore[arg-type]
@@ -178,33 +227,35 @@ class CellNet(nn.Module):
         """
         folded = functional.pixel_unshuffle(detail, 2)  # channels: 4 of haematoxylin, 4 of DAB
         outline = self.outline(folded)
-        fine = self.fine(folded[:, :4])
-        fine = functional.interpolate(fine, scale_factor=2.0, mode="nearest")
         return CellMaps(
-            centre=self.centre(outline),
-            features=torch.cat([outline, fine], dim=1),
-            context=self.wide(context),
+            centre=self.centre(outline[0]),
+            outline=outline[: self.head_scales],
+            fine=self.fine(folded[:, :4]),
+            context=self.wide(context)[: self.head_scales],
         )
 
-    def heads(self, features_at: Tensor, context_at: Tensor) -> CellHeads:
+    def describe(self, maps: CellMaps, places: CellPlaces) -> CellHeads:
         """Describe cells from the feature vectors at their centres.
 
         Parameters
         ----------
-        features_at
-            (N, F) rows of ``CellMaps.features``.
-        context_at
-            (N, G) rows of ``CellMaps.context``.
+        maps
+            What :meth:`forward` gave.
+        places
+            Where the N cells lie.
 
         Returns
         -------
         CellHeads
-            Outline, sub-pixel offset and class logits.
+            Outline, sub-pixel offset and class logits, computed in float32.
         """
-        shape = self.to_rays(features_at[:, : self.outline_channels])
-        seen = torch.cat([features_at[:, self.outline_channels :], context_at], dim=1)
+        image, row, column, context_row, context_column = places
+        shape = self.to_rays(_gather(maps.outline, image, row, column))
+        # The class is read from haematoxylin alone: ``outline`` has seen the DAB.
+        tissue = _gather(maps.context, image, context_row, context_column)
+        nucleus = _gather((maps.fine,), image, row >> 1, column >> 1)
         return CellHeads(
             rays_um=functional.softplus(shape[:, :N_RAYS] + 0.5413) * RAY_SCALE_UM,
             offset_um=shape[:, N_RAYS:],
-            class_logits=self.to_class(seen),
+            class_logits=self.to_class(torch.cat([nucleus, tissue], dim=1)),
         )

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import ndimage
 
-from pathology.cells.reader import TileReader
+from pathology.cells.reader import AnyReader, TileReader
 from pathology.cells.table import CELL_CLASSES, CellTable
 from pathology.config import Config
 from pathology.errors import ReasonCode
 from pathology.geometry import Spacing
+from pathology.pipeline.areas import add_drawn_tumour, evaluable_area, inside
 from pathology.runs import CellWriter, TileRow
 from pathology.runs.row import IhcScore
-from pathology.scoring import Evidence, counts_from_codes, tile_score
+from pathology.scoring import (
+    Evidence,
+    Presence,
+    SlideScore,
+    counts_from_codes,
+    grouped_cells,
+    score_evidence,
+    tile_score,
+)
 from pathology.tiling import (
     TileBatch,
     TileGrid,
@@ -31,15 +39,17 @@ from pathology.tissue import RegionKind, Regions, TissueFinding, TissueMask, foc
 from pathology.types import AnyArray, BoolArray
 from pathology.wsi.slide import Slide
 
-__all__ = ["TileReading", "add_drawn_tumour", "evaluable_area", "read_all_tiles"]
+__all__ = [
+    "TileReading",
+    "add_drawn_tumour",
+    "evaluable_area",
+    "inside",
+    "read_all_tiles",
+    "walk_tiles",
+]
 
-#: A cell's centre may lie this far outside the coarse tissue mask and still count, in µm: the
-#: mask's own pixels and its smoothing blur the edge by about this much.
-EDGE_TOLERANCE_UM = 16.0
 #: Columns of the counting cells that the score needs: 14 bytes of a cell's 108.
 _EVIDENCE = ("x_um", "y_um", "intensity", "complete", "membrane_od")
-#: Exclusions that tissue may be mistaken for; ink and lost data stay excluded whatever is drawn.
-_MISTAKABLE = ("dust", "edge", "smear")
 _IN_SITU = CELL_CLASSES.index("in_situ")
 _TUMOUR = CELL_CLASSES.index("tumour")
 
@@ -60,6 +70,12 @@ class TileReading:
         Cells left out because they are in situ, by the model or by annotation.
     failures
         Why tiles failed, with their number.
+    tumour_um2
+        Summed area of the evaluable tumour cells, µm².
+    n_nuclei, n_grouped
+        Cells of any class in evaluable tissue, and those tumour cells that lie in groups.
+    tumour_drawn
+        A person drew the tumour: its presence is not asked.
     """
 
     spacing: Spacing
@@ -68,13 +84,15 @@ class TileReading:
     n_in_situ: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     tumour_um2: float = 0.0
+    n_nuclei: int = 0
+    n_grouped: int = 0
+    tumour_drawn: bool = False
     _columns: dict[str, list[AnyArray]] = field(
         default_factory=lambda: {name: [] for name in _EVIDENCE}
     )
 
-    def add(self, row: TileRow, cells: CellTable, counted: CellTable, n_in_situ: int) -> None:
-        """Add one tile that was read: its row, all its cells and those that count."""
-        self.rows.append(row)
+    def add(self, cells: CellTable, counted: CellTable, n_in_situ: int) -> None:
+        """Add what one tile gave: all its cells and those that count."""
         for name, parts in self._columns.items():
             parts.append(getattr(counted, name))
         self.tumour_um2 += float(counted.area_um2.sum(dtype=np.float64))
@@ -105,6 +123,23 @@ class TileReading:
         """Summed area of the evaluable tumour cells in mm²."""
         return self.tumour_um2 / 1e6
 
+    def score(self, config: Config, refusals: Sequence[ReasonCode]) -> SlideScore:
+        """Score the slide by the guideline.
+
+        Parameters
+        ----------
+        config
+            Configuration.
+        refusals
+            Reasons why there can be no score that were found before.
+        """
+        return score_evidence(
+            self.evidence(),
+            config.scoring,
+            limit_of_blank_od=config.measurement.limit_of_blank_od,
+            refusals=refusals,
+        )
+
     def evidence(self) -> Evidence:
         """Return what the guideline rules look at."""
 
@@ -120,68 +155,14 @@ class TileReading:
             tissue_mm2=self.tissue_mm2,
             failed_tissue_mm2=min(self.failed_mm2, self.tissue_mm2),
             n_in_situ_excluded=self.n_in_situ,
+            presence=self._presence(),
         )
 
-
-def add_drawn_tumour(finding: TissueFinding, regions: Regions, config: Config) -> TissueFinding:
-    """Take drawn tumour for tissue, also where the program saw none.
-
-    Parameters
-    ----------
-    finding
-        What was found on the overview.
-    regions
-        Annotated regions; without tumour among them nothing changes.
-    config
-        The configuration; ``tissue.min_tissue_mm2`` is used.
-
-    Returns
-    -------
-    TissueFinding
-        With the drawn area as tissue, no longer dust, edge or smear, and without ``no_tissue``
-        where it is large enough.
-    """
-    if not regions.has_tumour:
-        return finding
-    drawn = regions.rasterize(finding.tissue)[RegionKind.TUMOUR]
-    tissue = replace(finding.tissue, mask=finding.tissue.mask | drawn)
-    excluded = {
-        kind: replace(mask, mask=mask.mask & ~drawn) if kind in _MISTAKABLE else mask
-        for kind, mask in finding.excluded.items()
-    }
-    kept = [
-        (code, text)
-        for code, text in zip(finding.reasons, finding.explanations, strict=True)
-        if code != ReasonCode.NO_TISSUE or tissue.area_mm2 < config.tissue.min_tissue_mm2
-    ]
-    return replace(
-        finding,
-        tissue=tissue,
-        tissue_mm2=tissue.area_mm2,
-        excluded=excluded,
-        reasons=tuple(code for code, _ in kept),
-        explanations=tuple(text for _, text in kept),
-    )
-
-
-def evaluable_area(finding: TissueFinding) -> TissueMask:
-    """Return where a cell may count: on tissue or within 16 µm of it, never in an excluded area."""
-    pixel_um = (finding.tissue.pixel_area_mm2 * 1e6) ** 0.5
-    reach = max(1, round(EDGE_TOLERANCE_UM / pixel_um))
-    area = ndimage.binary_dilation(finding.tissue.mask, iterations=reach)
-    for excluded in finding.excluded.values():
-        area &= ~excluded.mask
-    return replace(finding.tissue, mask=np.asarray(area | finding.tissue.mask, dtype=np.bool_))
-
-
-def _inside(mask: TissueMask, x_px: AnyArray, y_px: AnyArray) -> BoolArray:
-    height, width = mask.mask.shape
-    cols = np.floor((x_px - mask.box.x) * width / mask.box.width).astype(np.int64)
-    rows = np.floor((y_px - mask.box.y) * height / mask.box.height).astype(np.int64)
-    within = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
-    found = np.zeros(len(x_px), dtype=np.bool_)
-    found[within] = mask.mask[rows[within], cols[within]]
-    return found
+    def _presence(self) -> Presence | None:
+        if self.tumour_drawn:
+            return None
+        n_tumour = sum(len(part) for part in self._columns["x_um"])
+        return Presence(n_tumour=n_tumour, n_nuclei=self.n_nuclei, n_grouped=self.n_grouped)
 
 
 def _judge(
@@ -190,7 +171,7 @@ def _judge(
     """Return the cells, in situ where annotated so, and which of them count as invasive tumour."""
     x_px = cells.x_um.astype(np.float64) / spacing.x
     y_px = cells.y_um.astype(np.float64) / spacing.y
-    counts = _inside(area, x_px, y_px)
+    counts = inside(area, x_px, y_px)
     if regions is not None:
         codes = regions.classify_points(x_px, y_px)
         annotated = (codes == RegionKind.IN_SITU) & (cells.cell_class == _TUMOUR)
@@ -200,7 +181,22 @@ def _judge(
     return cells, counts & np.asarray(cells.is_tumour, dtype=np.bool_)
 
 
-def _row(tile: TileRef, fraction: float, cells: CellTable, counted: CellTable) -> TileRow:
+def _look_around(
+    reading: TileReading,
+    cells: CellTable,
+    counts: BoolArray,
+    area: TissueMask,
+    config: Config,
+) -> None:
+    """Count all nuclei of a tile, and its tumour cells that lie among others of their kind."""
+    x_px, y_px = cells.x_um / reading.spacing.x, cells.y_um / reading.spacing.y
+    near = inside(area, x_px, y_px) | counts
+    grouped = grouped_cells(cells.x_um[near], cells.y_um[near], counts[near], config.scoring)
+    reading.n_nuclei += int(np.count_nonzero(near))
+    reading.n_grouped += int(np.count_nonzero(grouped))
+
+
+def _row(tile: TileRef, cells: CellTable, counted: CellTable) -> TileRow:
     counts = counts_from_codes(counted.intensity, counted.complete)
     label: IhcScore | None = tile_score(counts)  # type: ignore[assignment]
     return TileRow(
@@ -210,7 +206,7 @@ def _row(tile: TileRef, fraction: float, cells: CellTable, counted: CellTable) -
         width_px=tile.core.width,
         height_px=tile.core.height,
         status="ok",
-        tissue_fraction=fraction,
+        tissue_fraction=0.0,  # filled in by walk_tiles
         n_cells=cells.n,
         n_tumour_cells=counted.n,
         n_complete_intense=counts.complete_intense,
@@ -273,9 +269,48 @@ def read_all_tiles(
     TileReading
         Rows, counts, and the columns of the counting cells that the score needs.
     """
+    drawn = regions is not None and regions.has_tumour
+    reading = TileReading(spacing=grid.spacing, tumour_drawn=drawn)
+    area = evaluable_area(finding)
+
+    def read(batch: TileBatch) -> Iterable[TileRow]:
+        for tile, found in zip(batch.tiles, reader.read(batch), strict=True):
+            cells, counts = _judge(found, area, regions, grid.spacing)
+            writer.write(cells)
+            counted = cells.take(counts)
+            reading.add(cells, counted, int(np.count_nonzero(cells.cell_class == _IN_SITU)))
+            if not drawn:
+                _look_around(reading, cells, counts, area, config)
+            yield _row(tile, cells, counted)
+
+    walk_tiles(slide, finding, grid, reader, reading, read, config=config, advance=advance)
+    return reading
+
+
+def walk_tiles(
+    slide: Slide,
+    finding: TissueFinding,
+    grid: TileGrid,
+    reader: AnyReader,
+    reading: TileReading,
+    read: Callable[[TileBatch], Iterable[TileRow]],
+    *,
+    config: Config,
+    advance: Callable[[float, float], None],
+) -> None:
+    """Take every tile with enough tissue to a function, and gather the rows and the failures.
+
+    Parameters
+    ----------
+    slide, finding, grid, reader, config, advance
+        As in :func:`read_all_tiles`; the reader may be of either kind.
+    reading
+        Takes the rows, in grid order.
+    read
+        Gives one row for each tile of a batch; tissue and focus are filled in here.
+    """
     tiles = select_tiles(grid, finding.tissue, min_fraction=config.tissue.min_tile_fraction)
     fractions = _fractions(tiles, finding.tissue)
-    reading, area = TileReading(spacing=grid.spacing), evaluable_area(finding)
     pixel_mm2 = grid.core_width * grid.core_height * grid.spacing.area_um2 / 1e6
     total_mm2 = sum(fractions.values()) * pixel_mm2
     done_mm2 = 0.0
@@ -296,20 +331,13 @@ def read_all_tiles(
     advance(0.0, total_mm2)
     groups = batches(source, reader.batch_size, finding.white_point, grid, on_failed=failed)
     for batch in groups:
-        for tile, found, sharpness in zip(
-            batch.tiles, reader.read(batch), _focus(batch), strict=True
-        ):
-            cells, counts = _judge(found, area, regions, grid.spacing)
-            writer.write(cells)
-            counted = cells.take(counts)
-            row = _row(tile, fractions[tile.tile_id], cells, counted)
-            n_in_situ = int(np.count_nonzero(cells.cell_class == _IN_SITU))
-            reading.add(replace(row, focus=sharpness), cells, counted, n_in_situ)
-            done_mm2 += fractions[tile.tile_id] * pixel_mm2
+        for row, sharpness in zip(read(batch), _focus(batch), strict=True):
+            fraction = fractions[row.tile_id]
+            reading.rows.append(replace(row, focus=sharpness, tissue_fraction=fraction))
+            done_mm2 += fraction * pixel_mm2
         advance(done_mm2, total_mm2)
     # Failed tiles come along while batches fill up; the table is in grid order whatever the batch.
     reading.rows.sort(key=lambda item: item.tile_id)
-    return reading
 
 
 def _fractions(tiles: Sequence[TileRef], tissue: TissueMask) -> dict[int, float]:
@@ -320,5 +348,6 @@ def _fractions(tiles: Sequence[TileRef], tissue: TissueMask) -> dict[int, float]
 def _focus(batch: TileBatch) -> list[float | None]:
     halo = batch.grid.spec.halo_px
     inner = slice(halo, halo + batch.grid.tile_px)
-    scores = [focus_score(image[inner, inner]) for image in batch.detail]
+    pixel_um = float(batch.grid.mpp.mean)
+    scores = [focus_score(image[inner, inner], pixel_um=pixel_um) for image in batch.detail]
     return [score if np.isfinite(score) else None for score in scores]

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from pathology.cells.reader import TileReader
+from pathology.cells.reader import AnyReader, TileClassifier
 from pathology.config import Config, load_config
 from pathology.errors import RegionReadError, SlideError
-from pathology.pipeline.reading import TileReading, add_drawn_tumour, read_all_tiles
+from pathology.pipeline.calibrated import calibration_columns, calibration_flags
+from pathology.pipeline.classifying import take_all_tiles
+from pathology.pipeline.quality import Quality, judge_quality
+from pathology.pipeline.reading import TileReading, add_drawn_tumour
 from pathology.pipeline.request import Progress, SlideRequest, slide_identity
 from pathology.provenance import SlideIdentity, sha256_file
 from pathology.report import Backdrop, Outline, TileMarks, draw_heatmap, draw_overview
@@ -34,7 +35,8 @@ from pathology.runs import (
     result_from_error,
     write_tiles,
 )
-from pathology.scoring import SlideScore, score_evidence
+from pathology.scoring import TILE_FLAG, SlideScore
+from pathology.stain.calibration import check_model
 from pathology.tiling import TileGrid, lay_grid
 from pathology.tissue import Regions, TissueFinding, find_tissue, load_regions
 from pathology.wsi import open_slide
@@ -77,7 +79,7 @@ def score_slide(
     out_dir: Path | str,
     slide_id: str | None = None,
     request: SlideRequest | None = None,
-    reader: TileReader | None = None,
+    reader: AnyReader | None = None,
     config: Config | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> SlideResult:
@@ -94,7 +96,7 @@ def score_slide(
     request
         What is known about the slide beside its pixels; None: only its path.
     reader
-        What finds the cells; None loads the bundled model on the CPU.
+        What finds the cells, or classifies the tiles; None loads the bundled model on the CPU.
     config
         Configuration; None is the default one.
     progress
@@ -126,17 +128,24 @@ def score_slide(
         config=config or load_config(),
         report=progress or (lambda _: None),
     )
+    check_model(job.config.calibration, name=job.reader.name, sha256=job.reader.sha256)
     try:
         return job.run()
     except SlideError as error:
         return job.stopped_by(error)
 
 
-def _bundled_reader(config: Config | None) -> TileReader:
+def _bundled_reader(config: Config | None) -> AnyReader:
     # Imported here: this room must load without torch.
     from pathology.inference.bundle import load_model
 
     return load_model(config=config)
+
+
+def _flags_of(request: SlideRequest, reader: AnyReader) -> set[str]:
+    """Return what is to be said of a slide before it is opened."""
+    control = {"control_slide"} if request.role == "control" else set()
+    return control | ({TILE_FLAG} if isinstance(reader, TileClassifier) else set())
 
 
 def _backdrop(slide: Slide, finding: TissueFinding, size_px: int) -> Backdrop:
@@ -155,7 +164,7 @@ class _Job:
         *,
         request: SlideRequest,
         folder: SlideFolder,
-        reader: TileReader,
+        reader: AnyReader,
         config: Config,
         report: Callable[[Progress], None],
     ) -> None:
@@ -179,7 +188,8 @@ class _Job:
             "guideline": config.scoring.guideline,
             "model": reader.name,
             "model_sha256": reader.sha256,
-            "flags": {"control_slide"} if request.role == "control" else set(),
+            **calibration_columns(config),
+            "flags": _flags_of(request, reader),
             "warnings": [],
             "outputs": [],
         }
@@ -214,14 +224,10 @@ class _Job:
             reading = self._read(slide, finding, grid, regions)
             backdrop = _backdrop(slide, finding, self.config.report.overview_px)
         self.report(Progress(stage="score"))
-        score = score_evidence(
-            reading.evidence(),
-            self.config.scoring,
-            limit_of_blank_od=self.config.measurement.limit_of_blank_od,
-            refusals=finding.reasons,
-        )
-        self._note_reading(reading)
-        result = self._result(score, finding)
+        quality = judge_quality(finding, reading, self.config)
+        score = reading.score(self.config, quality.reasons)
+        self._note_reading(reading, quality)
+        result = self._result(score, quality)
         self.report(Progress(stage="report"))
         return self._finish(result, finding, regions, reading, backdrop)
 
@@ -247,8 +253,10 @@ class _Job:
         return result
 
     def _note_slide(self, info: SlideInfo, identity: SlideIdentity) -> None:
+        identity = identity.model_copy(update={"quickhash": info.quickhash})
+        self.known["flags"] |= calibration_flags(self.config, self.request, identity)
         self.known |= {
-            "identity": identity.model_copy(update={"quickhash": info.quickhash}),
+            "identity": identity,
             "vendor": info.vendor,
             "spacing": SpacingBlock.of(info.spacing),
             "mpp": info.spacing.mean,
@@ -313,7 +321,7 @@ class _Job:
             self.report(Progress(stage="read", done_mm2=done, total_mm2=total))
 
         with CellWriter(self.folder.cells) as writer:
-            reading = read_all_tiles(
+            reading = take_all_tiles(
                 slide,
                 finding,
                 grid,
@@ -330,12 +338,9 @@ class _Job:
         ]
         return reading
 
-    def _note_reading(self, reading: TileReading) -> None:
-        sharpness = [
-            row.focus for row in reading.rows if row.focus is not None and row.n_tumour_cells
-        ]
-        if sharpness:
-            self.known["qc"]["focus_median_tumour_tiles"] = float(np.median(sharpness))
+    def _note_reading(self, reading: TileReading, quality: Quality) -> None:
+        self.known["qc"] |= quality.measured
+        self.known["flags"] |= quality.flags
         self.known["warnings"] += [
             f"{n} tiles failed: {cause}" if n > 1 else f"1 tile failed: {cause}"
             for cause, n in sorted(reading.failures.items())
@@ -347,14 +352,14 @@ class _Job:
             "class_counts": dict(reading.class_counts),
         }
 
-    def _result(self, score: SlideScore, finding: TissueFinding) -> SlideResult:
+    def _result(self, score: SlideScore, quality: Quality) -> SlideResult:
         scored = score.status == "scored"
         flags = self.known["flags"] | set(score.flags)
         if score.counts.total:
             flags |= {"invasive_region_unverified"}
         columns = {name: getattr(score, name) for name in _SCORE_COLUMNS}
-        if finding.explanations:
-            columns["deciding_clause"] = f"no score: {' '.join(finding.explanations)}"
+        if quality.explanations:
+            columns["deciding_clause"] = f"no score: {' '.join(quality.explanations)}"
         known = {**self.known, **columns, **count_columns(score.counts)}
         known["flags"] = tuple(flags)
         known["warnings"] = tuple(self.known["warnings"])
@@ -390,7 +395,7 @@ class _Job:
         atomic_write_bytes(self.folder.overview, overview)
         names = [self.folder.overview.name]
         if marks.n:
-            cells = read_cells(self.folder.cells)
+            cells = None if TILE_FLAG in result.flags else read_cells(self.folder.cells)
             heatmap = draw_heatmap(result, backdrop, marks, cells=cells, size_px=size)
             atomic_write_bytes(self.folder.heatmap, heatmap)
             names.append(self.folder.heatmap.name)

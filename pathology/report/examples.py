@@ -17,6 +17,7 @@ from pathology.runs.cells import read_cells
 from pathology.runs.layout import CELLS, TILES, slide_folder
 from pathology.runs.result import SlideResult
 from pathology.runs.tiles import TileRow, read_tiles
+from pathology.scoring import TILE_FLAG
 from pathology.wsi import open_slide
 from pathology.wsi.slide import Slide
 
@@ -85,10 +86,13 @@ def example_fields(
     Returns
     -------
     list of ExampleField
-        None where the slide has no tumour cells, or its file cannot be opened any more.
+        None where the slide has no tumour cells, or its file cannot be opened any more; none of a
+        slide whose tiles, not cells, were classified.
     """
     folder = slide_folder(run_dir, result.slide_id)
-    if not result.n_tumour_cells or result.spacing is None or not (folder / CELLS).is_file():
+    if TILE_FLAG in result.flags or not result.n_tumour_cells:
+        return []
+    if result.spacing is None or not (folder / CELLS).is_file():
         return []
     spacing = Spacing(x=result.spacing.x, y=result.spacing.y)
     choices = choose_fields(folder / CELLS, read_tiles(folder / TILES), spacing)

@@ -8,6 +8,7 @@ from pathology.cells.table import PATTERNS
 from pathology.report.palette import TIER_LABELS
 from pathology.report.words import REGION_SOURCE_WORDS
 from pathology.runs.result import SlideResult
+from pathology.scoring import TILE_FLAG
 
 #: The cut-off that a printed percentage must not hide.
 CUTOFF_PCT = 10.0
@@ -86,6 +87,21 @@ class Facts:
         if self.result.status != "scored":
             return "No score"
         return self.result.ihc_score or "Unresolved"
+
+    @property
+    def counts_tiles(self) -> bool:
+        """Whether tiles were counted, by a tile classifier, and not cells."""
+        return TILE_FLAG in self.result.flags
+
+    @property
+    def unit(self) -> str:
+        """What was counted: ``cell`` or ``tile``."""
+        return "tile" if self.counts_tiles else "cell"
+
+    @property
+    def counted(self) -> str:
+        """What was counted, in full and in the plural."""
+        return "tumour tiles" if self.counts_tiles else "evaluable tumour cells"
 
     @property
     def tier(self) -> str:

@@ -1,5 +1,8 @@
 """Cells as GeoJSON, as QuPath reads it: one gzipped FeatureCollection per slide.
 
+A slide that a tile classifier read has no cells: its tiles are written instead
+(:mod:`pathology.report.tile_geojson`).
+
 Coordinates are level-0 pixels (x to the right, y down) from the top left of level 0, because that
 is what QuPath draws in. Where a header names scanned bounds (MIRAX, some Hamamatsu and Leica
 files), QuPath shows only these and counts from their corner: give that corner as ``offset_px``.
@@ -43,12 +46,15 @@ from pathology.geometry import Spacing
 from pathology.report.field import cell_polygons_um
 from pathology.report.folders import export_folder, slide_ids
 from pathology.report.palette import CLASS_COLOURS, PATTERN_COLOURS, PATTERN_SHORT, RGB
+from pathology.report.tile_geojson import tile_features
 from pathology.report.words import RESEARCH_USE_ONLY
 from pathology.runs.atomic import AtomicFile, disk_errors
 from pathology.runs.cells import read_cells
-from pathology.runs.layout import CELLS, slide_folder
+from pathology.runs.layout import CELLS, TILES, slide_folder
 from pathology.runs.result import SlideResult
 from pathology.runs.results import read_results
+from pathology.runs.tiles import read_tiles
+from pathology.scoring import TILE_FLAG
 from pathology.types import AnyArray
 
 __all__ = ["MEASUREMENTS", "GeoJsonOptions", "class_name", "export_geojson"]
@@ -154,7 +160,7 @@ def export_geojson(
     options: GeoJsonOptions | None = None,
     slides: Sequence[str] | None = None,
 ) -> list[Path]:
-    """Write ``<slide_id>.geojson.gz`` for every slide of a run that has cells.
+    """Write ``<slide_id>.geojson.gz`` for every slide of a run that has cells, or classified tiles.
 
     Memory does not grow with the number of cells, and the same run gives the same bytes.
 
@@ -207,15 +213,28 @@ def _write(stream: BinaryIO, result: SlideResult, cells: Path, options: GeoJsonO
         head = orjson.dumps({"type": "FeatureCollection", "properties": _about(result, options)})
         packed.write(head[:-1] + b',"features":[')
         before = b"\n"
-        first_id = 0
-        for table in read_cells(cells):
-            for start in range(0, table.n, _CHUNK):
-                part = table.take(np.arange(start, min(start + _CHUNK, table.n)))
-                for feature in _features(part, result, options, first_id=first_id):
-                    packed.write(before + feature)
-                    before = b",\n"
-                first_id += part.n
+        for feature in _all_features(result, cells, options):
+            packed.write(before + feature)
+            before = b",\n"
         packed.write(b"\n]}\n")
+
+
+def _all_features(result: SlideResult, cells: Path, options: GeoJsonOptions) -> Iterator[bytes]:
+    """Yield one JSON object per cell; of a tile classifier's slide, one per tile."""
+    if TILE_FLAG in result.flags:
+        yield from tile_features(
+            read_tiles(cells.with_name(TILES)),
+            uuid_head=_uuid_head(result.slide_id),
+            offset_px=options.offset_px,
+            tumour_only=options.tumour_only,
+        )
+        return
+    first_id = 0
+    for table in read_cells(cells):
+        for start in range(0, table.n, _CHUNK):
+            part = table.take(np.arange(start, min(start + _CHUNK, table.n)))
+            yield from _features(part, result, options, first_id=first_id)
+            first_id += part.n
 
 
 def _about(result: SlideResult, options: GeoJsonOptions) -> dict[str, Any]:

@@ -39,7 +39,7 @@ __all__ = ["Picture", "export_html", "render_index", "render_slide"]
 
 INDEX: Final = "index.html"
 _PICTURES: Final = (
-    (HEATMAP, "Tile by tile", "Tumour cells by membrane pattern, tile by tile."),
+    (HEATMAP, "Tile by tile", "The tumour by membrane pattern, tile by tile."),
     (OVERVIEW, "What was read", "The slide, the tissue found in it, and what was left out."),
 )
 _GROUPS: Final = ("Failed", "Not scorable", "Borderline or unresolved", "Scored")

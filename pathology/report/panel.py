@@ -87,14 +87,14 @@ def patterns_block(result: SlideResult, width: int) -> Image.Image:
     """Draw the shares of the five patterns, strongest first; also the legend of their colours."""
     facts = Facts(result=result)
     flow = Flow(width)
-    flow.heading("Tumour cells by membrane pattern")
+    flow.heading(f"Tumour {facts.unit}s by membrane pattern")
     if not result.n_tumour_cells:
-        flow.text("No tumour cells were counted.", size=13)
+        flow.text(f"No tumour {facts.unit}s were counted.", size=13)
         return flow.image()
     for row in facts.patterns:
         value = f"{percent(row.pct)}  (n = {row.count:,})"
         flow.bar(PATTERN_LABELS[row.code], value, row.pct / 100, PATTERN_COLOURS[row.code])
-    flow.text(f"{result.n_tumour_cells:,} evaluable tumour cells", size=13, colour=MUTED)
+    flow.text(f"{result.n_tumour_cells:,} {facts.counted}", size=13, colour=MUTED)
     if result.status != "scored":
         flow.text("For information only: this slide has no score.", size=13, colour=MUTED)
     return flow.image()
@@ -111,7 +111,8 @@ def area_block(result: SlideResult, width: int) -> Image.Image:
     if result.tiles is not None:
         lines.append(f"Tiles: {result.tiles:,}, of which {result.failed_tiles:,} failed")
     if result.n_tumour_cells is not None:
-        lines.append(f"Evaluable tumour cells: {result.n_tumour_cells:,}")
+        counted = Facts(result=result).counted.capitalize()
+        lines.append(f"{counted}: {result.n_tumour_cells:,}")
     if lines:
         flow.heading("What was read")
     for line in lines:

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from pathology.cells.table import CellTable
 from pathology.geometry import Box0
 from pathology.report.canvas import SCALE_STRIP_PX, View, font, png_bytes, stack, with_scale_bar
+from pathology.report.facts import Facts
 from pathology.report.palette import (
     FAILED_TILE,
     MUTED,
@@ -46,6 +47,13 @@ MIN_SIZE_PX = 760
 WIDE_ASPECT = 1.8
 #: Room left around the tiles in the heat map, as a share of their extent.
 HEATMAP_ROOM = 0.04
+
+_CELL_NOTE = (
+    "A tile has the colour of the strongest pattern that more than 10 % of its tumour cells "
+    f"reach; paler where it has fewer than {FEW_CELLS} of them, uncoloured where it has none. "
+    "A strip in a tile shows all its shares."
+)
+_TILE_NOTE = "A tile has the colour of what it was called, and none where it does not count."
 
 
 def draw_overview(
@@ -142,19 +150,16 @@ def draw_heatmap(
     part = backdrop.crop(box)
     view = View.fit(part.box, part.spacing, width=view.width, height=view.height)
     grey = grey_out(resize_rgb(part.rgb, (view.width, view.height)))
-    dots = cells if has_room_for_cells(view, tiles) else None
-    picture = Image.fromarray(paint_tiles(grey, view, tiles, dots))
+    whole = Facts(result=result).counts_tiles
+    dots = cells if has_room_for_cells(view, tiles) and not whole else None
+    picture = Image.fromarray(paint_tiles(grey, view, tiles, dots, whole=whole))
     rows: list[tuple[str, RGB, bool]] = []
     if tiles.failed.any():
         _draw_failed(picture, view, tiles)
         rows.append((area_label("failed"), FAILED_TILE, True))
     picture = with_scale_bar(picture, view)
     width = _column_width(size, wide=wide)
-    notes = [
-        "A tile has the colour of the strongest pattern that more than 10 % of its tumour cells "
-        f"reach; paler where it has fewer than {FEW_CELLS} of them, uncoloured where it has none. "
-        "A strip in a tile shows all its shares.",
-    ]
+    notes = [_TILE_NOTE if whole else _CELL_NOTE]
     if dots is not None:
         notes.append("Each dot is a tumour cell in the colour of its pattern.")
     if tiles.holds_intense().any():

@@ -83,7 +83,12 @@ def paint_cells(background: U8Array, view: View, cells: Iterable[CellTable]) -> 
 
 
 def paint_tiles(
-    background: U8Array, view: View, tiles: TileMarks, cells: Iterable[CellTable] | None = None
+    background: U8Array,
+    view: View,
+    tiles: TileMarks,
+    cells: Iterable[CellTable] | None = None,
+    *,
+    whole: bool = False,
 ) -> U8Array:
     """Paint each tile that holds tumour cells.
 
@@ -97,6 +102,8 @@ def paint_tiles(
         The tiles; those that failed are left as they are.
     cells
         Draw these as dots, on tiles that are then only tinted and framed.
+    whole
+        Each tile was classified as a whole: it counts one, and has no make-up to show.
 
     Returns
     -------
@@ -114,7 +121,7 @@ def paint_tiles(
         # A thin seam of background between tiles, where a tile is more than a few pixels.
         seam = 1 if min(x1 - x0, y1 - y0) >= 6 else 0
         part = result[y0 : y1 - seam, x0 : x1 - seam]
-        share = 1.0 if n >= FEW_CELLS else PALE
+        share = 1.0 if whole or n >= FEW_CELLS else PALE
         if cells is not None:
             frame = part.copy()
             _tint(part, PATTERN_COLOURS[code], share * WASH)
@@ -132,7 +139,7 @@ def paint_tiles(
             continue
         if marked[index]:
             _corner(draw, place)
-        if min(place[2] - place[0], place[3] - place[1]) >= STRIP_FROM_PX:
+        if not whole and min(place[2] - place[0], place[3] - place[1]) >= STRIP_FROM_PX:
             dark = cells is None and int(leading[index]) >= len(PATTERN_COLOURS) - 2
             _details(draw, place, tiles.counts[index].tolist(), PAPER if dark else INK)
     return np.asarray(image)

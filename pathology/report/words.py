@@ -229,15 +229,31 @@ FLAG_WORDS: Final = MappingProxyType(
         ),
         "ultralow_not_excluded": _flag(
             "staining not ruled out",
-            "No stained cell was seen, but too few cells were read to rule staining out.",
+            "No stained cell was seen, but too few cells were read to rule staining out, or only "
+            "whole tiles were classified.",
         ),
         "failed_tiles": _flag(
             "some tiles could not be read",
             "Some tiles could not be read; the score would stay the same without them.",
         ),
-        "out_of_focus": _flag(
+        "partly_out_of_focus": _flag(
             "partly out of focus",
-            "Part of the tissue is out of focus.",
+            "Part of the tumour is out of focus: faint membranes cannot be seen there.",
+        ),
+        "scattered_tumour_cells": _flag(
+            "most tumour cells lie alone",
+            "Most cells called tumour do not lie in groups: a tumour that grows in single cells, "
+            "or cells called tumour by mistake.",
+        ),
+        "nuclear_dab": _flag(
+            "brown in nuclei",
+            "Most of the brown lies in spots like nuclei and not on membranes: check that this is "
+            "the HER2 slide.",
+        ),
+        "clipped_pixels": _flag(
+            "darkest pixels cut off",
+            "Some tissue pixels are at the bottom of the camera's range: the strongest staining "
+            "cannot be measured exactly.",
         ),
         "control_slide": _flag(
             "control slide",
@@ -268,6 +284,19 @@ FLAG_WORDS: Final = MappingProxyType(
         "stain_unchecked": _flag(
             "kind of stain not checked",
             "There was too little stain to check that this is an H-DAB slide.",
+        ),
+        "tile_model": _flag(
+            "tiles were counted, not cells",
+            "A tile classifier was used: every count and percentage is one of tiles that hold "
+            "tumour, not of cells.",
+        ),
+        "calibration_slide": _flag(
+            "used for the calibration",
+            "The calibration was fitted on this very slide: its score is no test of it.",
+        ),
+        "calibration_mismatch": _flag(
+            "calibration of another site or assay",
+            "The manifest names another site or assay than the calibration was made for.",
         ),
         "limit_of_blank_unset": _flag(
             "limit of blank not set",

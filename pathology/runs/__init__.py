@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathology.runs.atomic import AtomicFile, atomic_write_bytes
 from pathology.runs.blocks import (
     BoxBlock,
+    CalibrationBlock,
     ErrorBlock,
     GridBlock,
     OutputFile,
@@ -48,6 +49,7 @@ __all__ = [
     "TILE_SCHEMA",
     "AtomicFile",
     "BoxBlock",
+    "CalibrationBlock",
     "CaseRow",
     "CellWriter",
     "ErrorBlock",

@@ -10,6 +10,7 @@ from pathology.geometry import Box0, Spacing
 
 __all__ = [
     "BoxBlock",
+    "CalibrationBlock",
     "ErrorBlock",
     "GridBlock",
     "OutputFile",
@@ -144,6 +145,28 @@ class RegionsBlock(_Block):
     name: Name | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     areas_mm2: Annotated[dict[str, Annotated[float, Field(ge=0)]], Field(default_factory=dict)]
+
+
+class CalibrationBlock(_Block):
+    """Hold what the cut-offs of intensity were taken from; its name is a column.
+
+    Parameters
+    ----------
+    sha256
+        SHA-256 of the calibration's content.
+    gain
+        Densities of the laboratory against the reference scale.
+    model_sha256
+        Weights that it was made with; None where it holds for all.
+    site, assay
+        What it holds for, where known.
+    """
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    gain: Annotated[float, Field(gt=0)]
+    model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    site: Name | None = None
+    assay: Name | None = None
 
 
 class OutputFile(_Block):

@@ -57,8 +57,12 @@ class RunKey(_Record):
     @classmethod
     def of(cls, config: Config, *, model: str, model_sha256: str) -> RunKey:
         """Make the key of a configuration and a model."""
-        content = config.model_dump(mode="json", exclude={"runtime"})
-        return cls(config_hash=config.hash, config=content, model=model, model_sha256=model_sha256)
+        return cls(
+            config_hash=config.hash,
+            config=config.hashed(),
+            model=model,
+            model_sha256=model_sha256,
+        )
 
     def differences(self, now: RunKey) -> list[str]:
         """Say in words what differs from another key; empty where they are equal.

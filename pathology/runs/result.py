@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pathology.errors import SlideError
 from pathology.provenance import SlideIdentity
 from pathology.runs.blocks import (
+    CalibrationBlock,
     ErrorBlock,
     GridBlock,
     OutputFile,
@@ -79,6 +80,7 @@ class SlideResult(ResultRow):
         tuple[float, float, float] | None, Field(description="R, G, B of the glass, 1 to 255.")
     ] = None
     stain_check: StainBlock | None = None
+    calibration_used: CalibrationBlock | None = None
     qc: Annotated[
         dict[Flag, Scalar],
         Field(default_factory=dict, description="Named measurements of quality."),

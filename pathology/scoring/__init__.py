@@ -1,7 +1,8 @@
 """Guideline rules, tiers, aggregation and uncertainty: from measured cells to a score.
 
 Pure: nothing here reads a slide or a table, and the same cells give the same score. The way in is
-:func:`score_evidence`; :func:`apply_rules` is the guideline alone.
+:func:`score_evidence` for cells and :func:`score_tiles` for classified tiles;
+:func:`apply_rules` is the guideline alone.
 """
 
 from __future__ import annotations
@@ -13,32 +14,61 @@ from pathology.scoring.counts import PatternCounts
 from pathology.scoring.decision import ClusterSizes, Decision
 from pathology.scoring.evidence import Evidence
 from pathology.scoring.guidelines import Cutoff, Guideline, guideline_names, load_guideline
+from pathology.scoring.refusals import (
+    FocusShares,
+    Presence,
+    focus_shares,
+    grouped_cells,
+    judge_focus,
+    judge_presence,
+)
 from pathology.scoring.rules import RULE_SETS, RuleSet, apply_rules, rederive_score
-from pathology.scoring.slide_score import SlideScore
+from pathology.scoring.slide_score import TILE_FLAG, SlideScore
 from pathology.scoring.tiers import her2_status, her2_tier, ish_reflex
+from pathology.scoring.tiles import (
+    TILE_CLASSES,
+    TileEvidence,
+    TileOutputs,
+    count_tiles,
+    score_tiles,
+    tile_patterns,
+)
 
 __all__ = [
     "RULE_SETS",
+    "TILE_CLASSES",
+    "TILE_FLAG",
     "ClusterSizes",
     "Cutoff",
     "Decision",
     "Evidence",
+    "FocusShares",
     "Guideline",
     "PatternCounts",
+    "Presence",
     "RuleSet",
     "SlideScore",
+    "TileEvidence",
+    "TileOutputs",
     "apply_rules",
     "contiguous_clusters",
+    "count_tiles",
     "counts_from_codes",
+    "focus_shares",
+    "grouped_cells",
     "guideline_names",
     "h_score",
     "her2_status",
     "her2_tier",
     "ish_reflex",
+    "judge_focus",
+    "judge_presence",
     "largest_cluster",
     "load_guideline",
     "pattern_codes",
     "rederive_score",
     "score_evidence",
+    "score_tiles",
+    "tile_patterns",
     "tile_score",
 ]

@@ -18,11 +18,13 @@ from pathology.scoring.counts import PatternCounts
 from pathology.scoring.decision import ClusterSizes, Decision
 from pathology.scoring.evidence import Evidence
 from pathology.scoring.guidelines import Guideline, load_guideline
+from pathology.scoring.refusals import judge_presence
 from pathology.scoring.rules import OUTCOMES, apply_rules
 from pathology.scoring.slide_score import SlideScore
 from pathology.scoring.tiers import her2_status, her2_tier, ish_reflex
 from pathology.scoring.uncertainty import Uncertainty, assess
 from pathology.scoring.unseen import scores_with_unseen, unseen_cells
+from pathology.scoring.wording import CELL_WORDING, Wording
 from pathology.types import BoolArray, U8Array
 
 __all__ = ["h_score", "score_evidence"]
@@ -68,6 +70,7 @@ def score_evidence(
     guideline: Guideline | None = None,
     limit_of_blank_od: float = 0.0,
     refusals: Sequence[ReasonCode] = (),
+    wording: Wording = CELL_WORDING,
 ) -> SlideScore:
     """Score a slide from its evaluable tumour cells.
 
@@ -88,6 +91,8 @@ def score_evidence(
     refusals
         Reasons why there can be no score that were found before (controls, focus and the like); the
         percentages are given all the same.
+    wording
+        What the clauses call the things that were counted; by default cells.
 
     Returns
     -------
@@ -127,6 +132,7 @@ def score_evidence(
         unseen=unseen_cells(evidence, params),
         guideline=chosen,
         params=params,
+        wording=wording,
     )
     # Refusals come first: cells of a slide that is not to be trusted say nothing about tumour.
     reasons = set(refusals) or _missing(slide)
@@ -144,6 +150,7 @@ class _Slide:
     unseen: int
     guideline: Guideline
     params: ScoringConfig
+    wording: Wording
 
     def common(self) -> dict[str, Any]:
         """Return the fields that do not depend on whether there is a score."""
@@ -188,13 +195,17 @@ def _clusters(
 def _missing(slide: _Slide) -> set[ReasonCode]:
     """Tell what evidence is missing for a score."""
     total, unseen, least = slide.counts.total, slide.unseen, slide.params.min_tumour_cells
-    if total >= least:
+    presence = slide.evidence.presence
+    # Without word on the other nuclei, cells that were called tumour are believed.
+    verdict = "present" if presence is None else judge_presence(presence, slide.params)
+    if total >= least and verdict == "present":
         return {ReasonCode.FAILED_TILES} if unseen and _could_change(slide) else set()
     if unseen and slide.evidence.read_mm2 == 0:
         # Where nothing was read, nothing can be said about tumour.
         return {ReasonCode.FAILED_TILES}
-    found = {ReasonCode.TOO_FEW_CELLS if total else ReasonCode.NO_TUMOUR}
-    if total + unseen >= least:
+    none = total == 0 or verdict == "absent"
+    found = {ReasonCode.NO_TUMOUR if none else ReasonCode.TOO_FEW_CELLS}
+    if unseen and total + unseen >= least:
         found.add(ReasonCode.FAILED_TILES)
     return found
 
@@ -213,17 +224,27 @@ def _could_change(slide: _Slide) -> bool:
 
 def _decide(slide: _Slide) -> Decision:
     return apply_rules(
-        slide.counts, guideline=slide.guideline, params=slide.params, clusters=slide.clusters
+        slide.counts,
+        guideline=slide.guideline,
+        params=slide.params,
+        clusters=slide.clusters,
+        wording=slide.wording,
     )
 
 
 def _refuse(slide: _Slide, reasons: tuple[ReasonCode, ...]) -> SlideScore:
+    wording, presence, params = slide.wording, slide.evidence.presence, slide.params
+    few = f"{slide.counts.total:,} {wording.counted}, fewer than {params.min_tumour_cells:,}"
+    if presence is not None and slide.counts.total >= params.min_tumour_cells:
+        few = f"too few that are surely tumour: {presence.describe(params)}"
+    none = f"no {wording.none}"
+    if presence is not None and slide.counts.total:
+        none = f"no tumour: {presence.describe(params)}"
     words = {
-        ReasonCode.NO_TUMOUR: "no evaluable tumour cell",
-        ReasonCode.TOO_FEW_CELLS: f"{slide.counts.total:,} evaluable tumour cells, fewer than "
-        f"{slide.params.min_tumour_cells:,}",
-        ReasonCode.FAILED_TILES: f"up to {slide.unseen:,} tumour cells in tissue that could not "
-        "be read, which could change the score",
+        ReasonCode.NO_TUMOUR: none,
+        ReasonCode.TOO_FEW_CELLS: few,
+        ReasonCode.FAILED_TILES: f"up to {slide.unseen:,} tumour {wording.units} in tissue that "
+        "could not be read, which could change the score",
     }
     return SlideScore(
         status="not_scorable",
@@ -283,7 +304,7 @@ def _score(slide: _Slide, limit_of_blank_od: float) -> SlideScore:
 def _flags(
     decision: Decision, sure: Uncertainty, slide: _Slide, limit_of_blank_od: float
 ) -> tuple[str, ...]:
-    params = slide.params
+    params, presence = slide.params, slide.evidence.presence
     unstable = sure.agreement is not None and sure.agreement < params.boot_share_min
     null = decision.below_one == "null"
     tests = {
@@ -293,6 +314,8 @@ def _flags(
         "bootstrap_unstable": unstable,
         "few_blocks": len(slide.blocks.cells) < params.bootstrap_min_blocks,
         "failed_tiles": slide.unseen > 0,
+        "scattered_tumour_cells": presence is not None
+        and 2 * presence.n_grouped < presence.n_tumour,
         "limit_of_blank_unset": decision.score == "0" and limit_of_blank_od <= 0,
         # Tissue that could not be read may hold stained cells, however few.
         "ultralow_not_excluded": null

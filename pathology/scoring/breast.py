@@ -13,6 +13,7 @@ from pathology.scoring.counts import PatternCounts
 from pathology.scoring.decision import ClusterSizes, Decision, pattern_total
 from pathology.scoring.effective import PATTERN_NAMES, move_down
 from pathology.scoring.guidelines import Guideline
+from pathology.scoring.wording import CELL_WORDING, Wording
 
 __all__ = ["decide_breast", "rederive_breast"]
 
@@ -30,7 +31,12 @@ _CUTOFF_OF_STEP: dict[str, str] = {
 
 
 def decide_breast(
-    counts: PatternCounts, *, guideline: Guideline, params: ScoringConfig, clusters: ClusterSizes
+    counts: PatternCounts,
+    *,
+    guideline: Guideline,
+    params: ScoringConfig,
+    clusters: ClusterSizes,
+    wording: Wording = CELL_WORDING,
 ) -> Decision:
     """Score counts by the breast rules.
 
@@ -44,6 +50,8 @@ def decide_breast(
         Floor, clusters and gap policy.
     clusters
         Largest contiguous clusters of the strong patterns.
+    wording
+        What the clause calls the things that were counted.
 
     Returns
     -------
@@ -67,7 +75,7 @@ def decide_breast(
     >>> found.clause
     '2+: 23.4 % complete weak-moderate > 10 % (234 of 1,000 cells)'
     """
-    case = make_case(counts, guideline=guideline, params=params, clusters=clusters)
+    case = make_case(counts, guideline=guideline, params=params, clusters=clusters, wording=wording)
     rule = rule_of(case.cells, guideline, params.gap_policy)
     score, below_one = RULE_SCORES[rule]
     distance, nearest = nearest_score(rule, case)

@@ -32,6 +32,7 @@ from pathology.scoring.decision import ClusterSizes
 from pathology.scoring.effective import Effective, below_floor, move_down
 from pathology.scoring.guidelines import Guideline
 from pathology.scoring.tiers import BelowOne
+from pathology.scoring.wording import CELL_WORDING, Wording
 
 __all__ = ["GAP_RULES", "RULE_SCORES", "Case", "make_case", "one_plus", "rule_of", "two_plus"]
 
@@ -66,7 +67,7 @@ class Case:
         Cells as measured, at least 1.
     cells
         Cells after the floor.
-    guideline, params, clusters
+    guideline, params, clusters, wording
         As in :func:`~pathology.scoring.rules.apply_rules`.
     """
 
@@ -75,10 +76,16 @@ class Case:
     guideline: Guideline
     params: ScoringConfig
     clusters: ClusterSizes
+    wording: Wording = CELL_WORDING
 
 
 def make_case(
-    counts: PatternCounts, *, guideline: Guideline, params: ScoringConfig, clusters: ClusterSizes
+    counts: PatternCounts,
+    *,
+    guideline: Guideline,
+    params: ScoringConfig,
+    clusters: ClusterSizes,
+    wording: Wording = CELL_WORDING,
 ) -> Case:
     """Apply the floor and put everything together.
 
@@ -96,6 +103,7 @@ def make_case(
         guideline=guideline,
         params=params,
         clusters=clusters,
+        wording=wording,
     )
 
 

@@ -8,13 +8,6 @@ from pathology.scoring.effective import PATTERN_NAMES, floor_limit
 
 __all__ = ["clause_of"]
 
-_WORDS: dict[str, str] = {
-    "CI": "complete intense",
-    "CW": "complete weak-moderate",
-    "IM": "incomplete moderate-intense",
-    "IF": "incomplete faint",
-}
-
 
 def clause_of(rule: str, case: Case) -> str:
     """Put a rule into words.
@@ -62,7 +55,11 @@ def clause_of(rule: str, case: Case) -> str:
 
 
 def _of(n: int, case: Case) -> str:
-    return f"({n:,} of {case.cells.total:,} cells)"
+    return f"({n:,} of {case.cells.total:,} {case.wording.units})"
+
+
+def _name(short: str, case: Case) -> str:
+    return case.wording.patterns[short]
 
 
 def _pct(n: int, case: Case, cutoff: str) -> str:
@@ -76,7 +73,7 @@ def _limit(case: Case, cutoff: str, *, passed: bool) -> str:
 def _intense(case: Case) -> str:
     n = case.cells.ci
     return (
-        f"{_pct(n, case, 'score_3')} complete intense {_limit(case, 'score_3', passed=True)} "
+        f"{_pct(n, case, 'score_3')} {_name('CI', case)} {_limit(case, 'score_3', passed=True)} "
         f"{_of(n, case)}"
     )
 
@@ -85,11 +82,11 @@ def _intense_present(case: Case) -> str:
     n, cluster = case.cells.ci, case.clusters.complete_intense
     floor = floor_limit(case.params, case.guideline)
     if n < floor * case.cells.total:
-        why = f"present as a contiguous cluster of {cluster:,} cells"
+        why = f"present as a contiguous cluster of {cluster:,} {case.wording.units}"
     else:
         why = f"present (floor {float(100 * floor):g} %)"
     return (
-        f"{_pct(n, case, 'score_3')} complete intense, {why} but "
+        f"{_pct(n, case, 'score_3')} {_name('CI', case)}, {why} but "
         f"{_limit(case, 'score_3', passed=False)} {_of(n, case)}"
     )
 
@@ -97,7 +94,7 @@ def _intense_present(case: Case) -> str:
 def _complete(case: Case) -> str:
     n = case.cells.cw
     return (
-        f"{_pct(n, case, 'score_2')} complete weak-moderate "
+        f"{_pct(n, case, 'score_2')} {_name('CW', case)} "
         f"{_limit(case, 'score_2', passed=True)} {_of(n, case)}"
     )
 
@@ -106,9 +103,9 @@ def _basolateral(case: Case) -> str:
     n, limit = two_plus(case.cells, case.guideline), _limit(case, "score_2", passed=True)
     share = _pct(n, case, "score_2")
     if not case.cells.cw or not case.guideline.applies("sum_towards_2"):
-        return f"{share} incomplete moderate-intense {limit} {_of(n, case)}"
+        return f"{share} {_name('IM', case)} {limit} {_of(n, case)}"
     return (
-        f"{share} complete weak-moderate and incomplete moderate-intense together {limit} "
+        f"{share} {_name('CW', case)} and {_name('IM', case)} together {limit} "
         f"{_of(n, case)}; interpretation sum_towards_2"
     )
 
@@ -117,9 +114,9 @@ def _stained(case: Case) -> str:
     n, limit = one_plus(case.cells, case.guideline), _limit(case, "score_1", passed=True)
     share = _pct(n, case, "score_1")
     if not (case.cells.cw or case.cells.im) or not case.guideline.applies("sum_towards_1"):
-        return f"{share} incomplete faint {limit} {_of(n, case)}"
+        return f"{share} {_name('IF', case)} {limit} {_of(n, case)}"
     present = [case.cells.cw and "CW", case.cells.im and "IM", case.cells.if_ and "IF"]
-    parts = " and ".join(_WORDS[short] for short in present if short)
+    parts = " and ".join(_name(short, case) for short in present if short)
     together = " together" if " and " in parts else ""
     return f"{share} {parts}{together} {limit} {_of(n, case)}; interpretation sum_towards_1"
 
@@ -129,7 +126,7 @@ def _gap(case: Case) -> str:
     stained = strong + case.cells.if_
     limit = _limit(case, "score_1", passed=False)
     return (
-        f"{_pct(strong, case, 'score_2')} complete weak-moderate or incomplete moderate-intense, "
+        f"{_pct(strong, case, 'score_2')} {_name('CW', case)} or {_name('IM', case)}, "
         f"{_pct(stained, case, 'score_1')} stained in all, {limit} {_of(stained, case)}: no "
         f"category describes this; gap policy {case.params.gap_policy}, second reader asked for"
     )
@@ -138,13 +135,13 @@ def _gap(case: Case) -> str:
 def _faint(case: Case) -> str:
     n = case.cells.if_
     return (
-        f"{_pct(n, case, 'score_1')} incomplete faint, {_limit(case, 'score_1', passed=False)} "
+        f"{_pct(n, case, 'score_1')} {_name('IF', case)}, {_limit(case, 'score_1', passed=False)} "
         f"{_of(n, case)}"
     )
 
 
 def _none(case: Case) -> str:
-    return f"no stained membrane {_of(0, case)}"
+    return f"{case.wording.unstained} {_of(0, case)}"
 
 
 def _moved_words(case: Case) -> str:
@@ -153,7 +150,7 @@ def _moved_words(case: Case) -> str:
     for short in case.cells.moved:
         n = int(getattr(case.counts, PATTERN_NAMES[short]))
         if n:
-            parts.append(f"{format_pct(n, case.cells.total)} {_WORDS[short]}")
+            parts.append(f"{format_pct(n, case.cells.total)} {_name(short, case)}")
     if not parts:
         return ""
     floor = float(100 * floor_limit(case.params, case.guideline))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pathology.scoring.refusals import Presence
 from pathology.types import BoolArray, FloatArray, U8Array
 
 __all__ = ["Evidence"]
@@ -43,6 +44,9 @@ class Evidence:
         Part of it that could not be read, in mm².
     n_in_situ_excluded
         Cells of in-situ carcinoma that were left out.
+    presence
+        What speaks for tumour beside the number of cells; None where it need not be asked, such as
+        where a person drew the tumour.
 
     Raises
     ------
@@ -65,6 +69,7 @@ class Evidence:
     tissue_mm2: float
     failed_tissue_mm2: float = 0.0
     n_in_situ_excluded: int = 0
+    presence: Presence | None = None
 
     def __post_init__(self) -> None:
         for name, dtype in _COLUMNS.items():
@@ -83,6 +88,8 @@ class Evidence:
             raise ValueError(f"areas must be finite and at least 0 mm², not {areas}")
         if self.n_in_situ_excluded < 0:
             raise ValueError("n_in_situ_excluded cannot be negative")
+        if self.presence is not None and self.presence.n_tumour != len(self.x_um):
+            raise ValueError("presence must be about the same tumour cells")
 
     @property
     def n(self) -> int:

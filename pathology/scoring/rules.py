@@ -13,6 +13,7 @@ from pathology.scoring.breast_many import OUTCOMES, classify_breast
 from pathology.scoring.counts import PatternCounts
 from pathology.scoring.decision import ClusterSizes, Decision
 from pathology.scoring.guidelines import Guideline
+from pathology.scoring.wording import CELL_WORDING, Wording
 from pathology.types import BoolArray, IntArray, U8Array
 
 __all__ = ["OUTCOMES", "RULE_SETS", "RuleSet", "apply_rules", "classify_many", "rederive_score"]
@@ -26,6 +27,7 @@ class _Decide(Protocol):
         guideline: Guideline,
         params: ScoringConfig,
         clusters: ClusterSizes,
+        wording: Wording = CELL_WORDING,
     ) -> Decision: ...
 
 
@@ -74,6 +76,7 @@ def apply_rules(
     guideline: Guideline,
     params: ScoringConfig,
     clusters: ClusterSizes,
+    wording: Wording = CELL_WORDING,
 ) -> Decision:
     """Score counts of evaluable tumour cells by a guideline.
 
@@ -89,6 +92,8 @@ def apply_rules(
         Floor, clusters and gap policy.
     clusters
         Largest contiguous clusters of the strong patterns; all 0 where none are known.
+    wording
+        What the clause calls the things that were counted; by default cells.
 
     Returns
     -------
@@ -111,7 +116,9 @@ def apply_rules(
     ('2+', '3_intense_present', ('heterogeneous',))
     """
     rules = RULE_SETS[guideline.rules]
-    return rules.decide(counts, guideline=guideline, params=params, clusters=clusters)
+    return rules.decide(
+        counts, guideline=guideline, params=params, clusters=clusters, wording=wording
+    )
 
 
 def classify_many(

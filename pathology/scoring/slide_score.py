@@ -10,7 +10,10 @@ from pathology.scoring.counts import PatternCounts
 from pathology.scoring.decision import ClusterSizes, pattern_total
 from pathology.scoring.tiers import Her2Status, Her2Tier, her2_status, her2_tier, ish_reflex
 
-__all__ = ["SlideScore"]
+__all__ = ["TILE_FLAG", "SlideScore"]
+
+#: The flag of a score whose counts are tiles that a model classified, not cells.
+TILE_FLAG = "tile_model"
 
 _BELOW_ONE: dict[str, Literal["null", "ultralow"]] = {
     "her2_null": "null",
@@ -44,10 +47,11 @@ class SlideScore:
     counts
         Evaluable tumour cells, also where not scorable.
     mean_membrane_od
-        Mean over all evaluable tumour cells of the OD along the whole outline; None without cells.
+        Mean over all evaluable tumour cells of the OD along the whole outline; None without cells,
+        and with the flag ``tile_model``.
     h_score
         0 to 300: per cent of faint and weak cells, plus twice that of moderate, plus thrice that of
-        intense ones; None without cells.
+        intense ones; None without cells, and with the flag ``tile_model``.
     deciding_rule, deciding_clause
         Name of the rule that decided (or of the refusal), and the same in words with figures.
     deciding_patterns
@@ -130,8 +134,8 @@ class SlideScore:
             raise ValueError("a slide that could not be processed has no score object")
         if self.flags != tuple(sorted(set(self.flags))):
             raise ValueError("flags must be sorted and unique")
-        if (self.h_score is None) != (self.counts.total == 0):
-            raise ValueError("h_score is given where there are cells, and only there")
+        if (self.h_score is None) != (self.counts.total == 0 or TILE_FLAG in self.flags):
+            raise ValueError("h_score is given where there are measured cells, and only there")
         self._check_score()
         self._check_figures()
 

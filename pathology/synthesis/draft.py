@@ -111,7 +111,7 @@ def build_layout(
         width_um=spec.width_um, height_um=spec.height_um, sdf=draft.sdf, owner=draft.owner,
         compartments=tuple(draft.kinds), ground=draft.ground, hole=draft.hole,
         hole_kind=draft.hole_kind, tissue=draft.tissue, stream=stream, cross=cross, loose=loose,
-        muscle=grounds[MUSCLE], necrosis=grounds[NECROSIS],
+        muscle=grounds[MUSCLE], necrosis=grounds[NECROSIS], mucin=grounds[LUMEN],
     )  # fmt: skip
 
 
@@ -148,6 +148,7 @@ def _tumour_kind(spec: FieldSpec, architecture: str, rng: np.random.Generator) -
     shape = spec.morphology
     base = Compartment(
         group=0, region=TUMOUR, columnar=False, height_um=FAR_UM, cell_um=shape.cell_um,
+        cleft_um=shape.retraction_um,
         width_um=shape.columnar_width_um, nucleus_um=shape.nucleus_um, spread=shape.pleomorphism,
     )  # fmt: skip
     if architecture in ("gland", "papillary"):
@@ -155,7 +156,7 @@ def _tumour_kind(spec: FieldSpec, architecture: str, rng: np.random.Generator) -
         rows = rng.random() < 0.4
         return replace(
             base, columnar=not rows, height_um=shape.columnar_height_um * (1.25 if rows else 1.0),
-            cell_um=0.8 * base.cell_um if rows else base.cell_um,
+            cell_um=float(rng.uniform(0.65, 0.85)) * base.cell_um if rows else base.cell_um,
             stretch=float(rng.uniform(1.3, 2.2)), mucin=float(rng.uniform(0, 1)) * (not rows),
         )  # fmt: skip
     if architecture == "micropapillary":
@@ -198,7 +199,7 @@ def _add_tumour(draft: _Draft, spec: FieldSpec, rng: np.random.Generator) -> Non
 
 
 def _add_grounds(draft: _Draft, spec: FieldSpec, rng: np.random.Generator) -> dict[int, FloatArray]:
-    """Lay out muscle, lymphoid tissue and necrosis; return their distances by code."""
+    """Lay out muscle, lymphoid tissue, necrosis and mucin; return their distances by code."""
     parts = spec.composition
     shape = (draft.sdf.shape[0], draft.sdf.shape[1])
     found = {}
@@ -206,13 +207,15 @@ def _add_grounds(draft: _Draft, spec: FieldSpec, rng: np.random.Generator) -> di
         (MUSCLE, parts.muscle_share, 60.0),
         (LYMPHOID, parts.lymphoid_share, 35.0),
         (NECROSIS, parts.necrosis_share, 40.0),
+        (LUMEN, parts.mucin_share, 50.0),
     ):
         if share <= 0:
             found[code] = np.full(shape, -FAR_UM, np.float32)
             continue
         distance = signed_distance(_quantile_mask(smooth_field(rng, shape, scale / STEP_UM), share))
         draft.ground[distance > 0] = code
-        draft.sdf = np.minimum(draft.sdf, -distance - 3.0)
+        if code != LUMEN:
+            draft.sdf = np.minimum(draft.sdf, -distance - 3.0)
         found[code] = distance
     return found
 

@@ -152,8 +152,21 @@ def give_nuclei(
     cells["dense"] = rng.random(count) > (shape.vesicular if kind.group < 2 else 0.35)
     cells["nod"] = np.exp(rng.normal(0, 0.16, count)) * np.where(cells["dense"], 1.25, 1.0)
     cells["cyt"] = np.exp(rng.normal(0, 0.16, count))
+    brown = (kind.group == 0) & (rng.random(count) < spec.staining.brown_nuclei)
+    cells["nbrown"] = np.where(brown, rng.uniform(0.15, 0.9, count), 0.0)
+    if kind.group == 0 and shape.smudged > 0:
+        _smudge(cells, rng.random(count) < shape.smudged, rng)
     vacuole = rng.random(count) < shape.vacuolated
     cells["body"] = np.where(vacuole & ~tall, VACUOLE, LABELLED)
+
+
+def _smudge(cells: AnyArray, dark: AnyArray, rng: np.random.Generator) -> None:
+    """Turn some cells into dark, shrunken ones with a long, dense nucleus."""
+    count = len(cells)
+    cells["dense"] |= dark
+    cells["nod"] *= np.where(dark, rng.uniform(1.3, 2.2, count), 1.0)
+    cells["cyt"] *= np.where(dark, rng.uniform(1.2, 2.6, count), 1.0)
+    cells["nacross"] *= np.where(dark, rng.uniform(0.45, 0.8, count), 1.0)
 
 
 def myoepithelium(plan: Layout, number: int, rng: np.random.Generator) -> AnyArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 from pathology.synthesis import layout as lay
 from pathology.synthesis.labels import Block, BlockMap
@@ -65,10 +66,15 @@ def paint_ground(spec: FieldSpec, plan: Layout, chart: BlockMap, bank: NoiseBank
         if float(getattr(plan, name).max()) > -1e3:
             share = np.clip(plan.grid(name, x, y) / 2.5 + 0.5 + 0.6 * bank.grid(8, x, y, 3.0), 0, 1)
             layers.body[:] += (paint(spec, plan, chart.block, bank) - layers.body) * share
+    if float(plan.mucin.max()) > -1e3:
+        layers.body[:] *= 1 - 0.9 * np.clip(plan.grid("mucin", x, y) / 4.0 + 0.5, 0, 1)
+        layers.body[:] += _mucin(spec, plan, chart.block, bank)
     clear = _clefts(plan, chart, block, bank)
     layers.body[:] *= clear
     _lumina(spec, plan, chart, bank, layers)
-    _holes(plan, block, bank, layers)
+    _holes(spec, plan, block, bank, layers)
+    if spec.composition.red_cell_share > 0:
+        _leaked_blood(spec, plan, chart, bank, layers)
     outside = np.clip(plan.grid("tissue", x, y) / 1.5 + 0.5, 0, 1)
     layers.body[:] *= outside
     if spec.staining.edge_od > 0:
@@ -127,6 +133,14 @@ def _necrosis(spec: FieldSpec, _plan: Layout, block: Block, bank: NoiseBank) -> 
     return np.asarray(1.2 * spec.appearance.stroma_od * np.maximum(grain, 0), dtype=np.float32)
 
 
+def _mucin(spec: FieldSpec, plan: Layout, block: Block, bank: NoiseBank) -> FloatArray:
+    """Paint pale lakes with thin streaks, in which tumour floats."""
+    x, y = block.x_um, block.y_um
+    streak = _ridge(bank.grid(10, x, y, 9.0) + 0.3 * bank.grid(4, x, y, 2.0), 0.2)
+    share = np.clip(plan.grid("mucin", x, y) / 4.0 + 0.5, 0, 1)
+    return np.asarray(spec.appearance.stroma_od * share * (0.15 + 0.35 * streak), dtype=np.float32)
+
+
 def _clefts(plan: Layout, chart: BlockMap, block: Block, bank: NoiseBank) -> FloatArray:
     """Return 0 in empty space around shrunken nests, 1 elsewhere."""
     width = max((kind.cleft_um for kind in plan.compartments), default=0.0)
@@ -161,7 +175,7 @@ def _lumina(
         _blend(layers.body, _necrosis(spec, plan, chart.block, bank), necrotic)
 
 
-def _holes(plan: Layout, block: Block, bank: NoiseBank, layers: Layers) -> None:
+def _holes(spec: FieldSpec, plan: Layout, block: Block, bank: NoiseBank, layers: Layers) -> None:
     """Empty vessels and fat cells, leave a thin wall, and put red cells into vessels."""
     if not plan.hole_kind.any():
         return
@@ -174,7 +188,21 @@ def _holes(plan: Layout, block: Block, bank: NoiseBank, layers: Layers) -> None:
     rows, columns = np.nonzero(blood)
     if len(rows):
         disc, rim = _red_cells(x[columns], y[rows], bank)
-        layers.pigment[rows, columns] += 0.05 * disc + 0.2 * rim
+        layers.pigment[rows, columns] += 0.05 * disc + spec.appearance.red_cell_od * rim
+
+
+def _leaked_blood(
+    spec: FieldSpec, plan: Layout, chart: BlockMap, bank: NoiseBank, layers: Layers
+) -> None:
+    """Strew red cells through patches of the stroma."""
+    x, y = chart.block.x_um, chart.block.y_um
+    # The noise is about normal: its quantile makes the wanted share of patches.
+    patch = bank.grid(11, x, y, 30.0) > -ndtri(spec.composition.red_cell_share)
+    place = patch & (chart.depth < -3.0) & (plan.grid("tissue", x, y) > 3.0)
+    rows, columns = np.nonzero(place)
+    if len(rows):
+        disc, rim = _red_cells(x[columns], y[rows], bank)
+        layers.pigment[rows, columns] += 0.05 * disc + spec.appearance.red_cell_od * rim
 
 
 def _red_cells(

@@ -117,7 +117,7 @@ class Layout:
         Coordinates across and along the fibres, µm.
     loose
         0 to 1: looseness of the stroma.
-    muscle, necrosis
+    muscle, necrosis, mucin
         Distance to the edge of those tissues, positive inside.
     """
 
@@ -135,6 +135,7 @@ class Layout:
     loose: FloatArray
     muscle: FloatArray
     necrosis: FloatArray
+    mucin: FloatArray
 
     def grid(self, name: str, x_um: AnyArray, y_um: AnyArray) -> FloatArray:
         """Read a field bilinearly on the grid ``y_um`` × ``x_um``."""

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from pathology.synthesis.ground import Layers
 from pathology.synthesis.spec import Appearance
+from pathology.synthesis.transfer import sharpening_sigma_um
 from pathology.types import AnyArray, FloatArray, U8Array
 
 __all__ = ["develop", "expose"]
@@ -85,14 +86,14 @@ def develop(od: FloatArray, look: Appearance, mpp: float, noise: FloatArray) -> 
         light *= np.float32(look.white[channel])
         if look.sharpen > 0:
             soft = ndimage.gaussian_filter(
-                light, max(0.45 / mpp, 0.7), mode="nearest", truncate=2.5
+                light, sharpening_sigma_um(mpp) / mpp, mode="nearest", truncate=2.5
             )
             light += np.float32(look.sharpen) * (light - soft)
         if look.noise > 0:
             light += np.float32(look.noise) * noise[channel]
         out[..., channel] = _tone(light, look)
     if look.jpeg_quality:
-        out = jpeg_round_trip(out, look.jpeg_quality)
+        out = jpeg_round_trip(out, look.jpeg_quality, look.jpeg_subsampling)
     return out
 
 
@@ -104,7 +105,7 @@ def _tone(light: FloatArray, look: Appearance) -> U8Array:
     return np.asarray(np.clip(light + 0.5, 0, 255), dtype=np.uint8)
 
 
-def jpeg_round_trip(rgb: U8Array, quality: int) -> U8Array:
+def jpeg_round_trip(rgb: U8Array, quality: int, subsampling: int = 2) -> U8Array:
     """Return the picture after JPEG compression.
 
     Parameters
@@ -113,7 +114,9 @@ def jpeg_round_trip(rgb: U8Array, quality: int) -> U8Array:
         (height, width, 3) uint8.
     quality
         1 to 100.
+    subsampling
+        0 keeps colour at full resolution, 1 and 2 halve it in x, and in x and y.
     """
     buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, "JPEG", quality=quality)
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
     return np.asarray(Image.open(buffer), dtype=np.uint8)

@@ -10,7 +10,8 @@ from pathology.synthesis.labels import Block, BlockMap, Borders
 from pathology.synthesis.layout import Layout
 from pathology.synthesis.noise import NoiseBank
 from pathology.synthesis.spec import FieldSpec
-from pathology.synthesis.staining import Membranes, gate_at, line_od
+from pathology.synthesis.staining import Membranes, gate_at, line_od, unevenness
+from pathology.synthesis.transfer import before_scanner
 from pathology.types import AnyArray, FloatArray
 
 __all__ = ["paint_bodies", "paint_membranes", "paint_nuclei"]
@@ -90,14 +91,12 @@ def paint_membranes(
     x, y = block.x_um[columns], block.y_um[rows]
     gate = gate_at(plan, bank, spec.staining, x, y)
     od = line_od(membranes, gate, mine, other)
-    ripple = bank.at(12, x, y, 0.8) + 1.2 * bank.at(13, x, y, 4.0)
-    od *= np.maximum(1 + spec.staining.granularity * ripple, 0.3)
+    darker, broader = unevenness(bank, spec.staining, x, y)
     width = np.maximum(membranes.width[mine], membranes.width[np.maximum(other, mine)])
-    # Membranes are not ink lines: some stretches are broad, and cut obliquely, paler.
-    uneven = spec.staining.granularity * bank.at(14, x, y, 3.5)
-    oblique = np.clip(2 * spec.staining.granularity * (bank.at(15, x, y, 6.0) - 0.8), 0, 1)
-    width = np.minimum(width * np.exp(1.2 * uneven) * (1 + oblique), MAX_WIDTH_UM)
-    od *= 1 - 0.35 * oblique
+    width = np.minimum(width * broader, MAX_WIDTH_UM)
+    od = before_scanner(od * darker, width, spec.appearance, block.mpp)
+    # Grains finer than what the truth says of a ray.
+    od *= np.maximum(1 + spec.staining.granularity * bank.at(12, x, y, 0.8), 0.3)
     od, width = before_blur(od, width, spec.appearance.blur_um, block.mpp)
     line = od * np.exp(-4 * np.log(2) * (borders.distance[pick] / width) ** 2)
     layers.brown.ravel()[flat] += np.maximum(line, 0).astype(np.float32)
@@ -140,10 +139,12 @@ def paint_nuclei(
         if not cell["nucleus"]:
             continue
         e = _ellipse(cell, wx[window], wy[window])
-        od, mask = _nucleus(cell, e, chromatin[window], strength, block.mpp)
+        od, mask = _nucleus(cell, e, chromatin[window], strength, spec, block.mpp)
         here = layers.nuclear[window]
         layers.nuclear[window] = np.maximum(here, od) + 0.3 * np.minimum(here, od)
         cover[window] = np.maximum(cover[window], mask)
+        if cell["nbrown"] > 0:
+            layers.brown[window] += cell["nbrown"] * mask * (1 + 0.25 * chromatin[window])
     layers.body[:] *= 1 - 0.75 * cover
     layers.brown[:] *= 1 - 0.25 * cover
 
@@ -172,17 +173,20 @@ def _ellipse(cell: AnyArray, wx: FloatArray, wy: FloatArray) -> FloatArray:
 
 
 def _nucleus(
-    cell: AnyArray, e: FloatArray, chromatin: FloatArray, strength: float, mpp: float
-) -> tuple[FloatArray, FloatArray]:
+    cell: AnyArray, e: FloatArray, chromatin: FloatArray, strength: float, spec: FieldSpec,
+    mpp: float,
+) -> tuple[FloatArray, FloatArray]:  # fmt: skip
     """Return the OD and the mask of one nucleus."""
+    shape = spec.morphology
     small = float(min(cell["nalong"], cell["nacross"]))
     mask = np.clip((1 - e) * np.float32(small / max(0.7, mpp)) + 0.5, 0, 1)
     if cell["dense"]:
-        texture = 1.25 + 0.16 * chromatin
+        texture = 1.25 + np.float32(0.06 + 0.2 * shape.chromatin) * chromatin
     else:
         # A vesicular nucleus: pale, with a rim of chromatin and one or two nucleoli.
         rim = np.exp(-(((e - 0.9) * np.float32(small / 0.65)) ** 2))
-        texture = 0.72 + 0.2 * chromatin + 0.5 * rim
+        texture = 0.72 + np.float32(0.06 + 0.28 * shape.chromatin) * chromatin
+        texture = texture + np.float32(0.5 * shape.rim) * rim
         spot = np.clip(1 - ((e - 0.25) * np.float32(small / 0.8)) ** 2, 0, 1)
         texture = texture + 0.55 * spot * (chromatin > 0.55)
     od = np.float32(strength * cell["nod"]) * np.maximum(texture, 0.15) * mask

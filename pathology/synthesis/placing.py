@@ -101,12 +101,14 @@ def _strewn(
 
 def _ground_cells(plan: Layout, spec: FieldSpec, rng: np.random.Generator) -> AnyArray:
     parts, composition = [], spec.composition
-    x, y = _strewn(plan, 12000.0, 8.0, rng, 1.5)
+    cleft = max((kind.cleft_um for kind in plan.compartments), default=0.0)
+    x, y = _strewn(plan, 12000.0, 8.0, rng, 1.5 + cleft)
     ground = plan.code_at("ground", x, y)
     loose = plan.at("loose", x, y)
     stroma = composition.stroma_cells_per_mm2 / 12000.0 * (1.15 - 0.5 * loose)
     spindle = (ground == lay.STROMA) & (rng.random(len(x)) < stroma)
-    spindle |= (ground == lay.MUSCLE) & (rng.random(len(x)) < 0.07)
+    muscle = (ground == lay.MUSCLE) & (rng.random(len(x)) < 0.35 * stroma)
+    spindle |= muscle
     cells = loose_cells(x[spindle], y[spindle], STROMA, rng, size=2.7, stretch=2.6)
     fibre = (
         direction(plan, "stream", cells["x"], cells["y"])
@@ -115,14 +117,28 @@ def _ground_cells(plan: Layout, spec: FieldSpec, rng: np.random.Generator) -> An
     )
     cells["nangle"] = fibre
     cells["dense"] = rng.random(len(cells)) < 0.6
+    # Muscle cut across shows round, pale nuclei far more often than stroma does.
+    share = np.where(muscle[spindle], composition.plump_stroma**0.5, composition.plump_stroma)
+    _plump(cells, rng.random(len(cells)) < share, rng)
     parts.append(cells)
     parts.append(_immune(plan, spec, rng))
     parts.append(_endothelium(plan, rng))
     return np.concatenate(parts)
 
 
+def _plump(cells: AnyArray, which: AnyArray, rng: np.random.Generator) -> None:
+    """Swell some nuclei: fibroblasts at work, smooth muscle and endothelium cut across."""
+    count = len(cells)
+    cells["dense"] &= ~which
+    cells["nacross"] *= np.where(which, rng.uniform(1.25, 1.95, count), 1.0)
+    cells["nalong"] *= np.where(which, rng.uniform(0.75, 1.15, count), 1.0)
+    cells["nalong"] = np.maximum(cells["nalong"], cells["nacross"])
+    cells["along"], cells["across"] = cells["nalong"] + 0.8, cells["nacross"] + 0.8
+
+
 def _immune(plan: Layout, spec: FieldSpec, rng: np.random.Generator) -> AnyArray:
-    x, y = _strewn(plan, 60000.0, 5.6, rng, 2.5)
+    cleft = max((kind.cleft_um for kind in plan.compartments), default=0.0)
+    x, y = _strewn(plan, 60000.0, 5.6, rng, 2.5 + cleft)
     ground = plan.code_at("ground", x, y)
     share = spec.composition.immune_cells_per_mm2 * 1e-6 * 5.6**2 / POINTS_PER_SPACING
     keep = (ground == lay.STROMA) & (rng.random(len(x)) < share)

@@ -9,6 +9,7 @@ import numpy as np
 from pathology.cells import N_RAYS
 from pathology.synthesis import layout as lay
 from pathology.synthesis import seeds
+from pathology.synthesis.artefacts import Handling, add_fold, draw_handling, ink_and_air
 from pathology.synthesis.draft import build_layout
 from pathology.synthesis.ground import dirt, paint_ground
 from pathology.synthesis.labels import Block, BlockMap, Rays, find_borders, in_map
@@ -52,6 +53,7 @@ class Scene:
     plan: Layout
     bank: NoiseBank
     cells: AnyArray
+    handling: Handling
 
 
 def build_scene(
@@ -70,7 +72,8 @@ def build_scene(
     """
     plan = build_layout(spec, rng, tissue)
     bank = NoiseBank(rng)
-    return Scene(spec=spec, plan=plan, bank=bank, cells=place_cells(plan, spec, rng))
+    cells = place_cells(plan, spec, rng)
+    return Scene(spec=spec, plan=plan, bank=bank, cells=cells, handling=draw_handling(spec, rng))
 
 
 def widened(block: Block) -> Block:
@@ -159,7 +162,11 @@ def render_block(
     borders = find_borders(chart, cells)
     paint_membranes(spec, scene.plan, chart, borders, membranes, bank, layers)
     layers.pigment[:] += dirt(spec, chart.block, bank)
+    add_fold(scene.handling, chart.block, bank, layers)
     od = expose(layers, spec.appearance, spec.mpp)
+    dirtied = ink_and_air(scene.handling, chart.block, bank)
+    if dirtied is not None:
+        od += dirtied
     noise = rng.standard_normal(od.shape, dtype=np.float32)
     return develop(od, spec.appearance, spec.mpp, noise)
 
@@ -231,7 +238,8 @@ def collect(scene: Scene, index: AnyArray, rays: Rays, ray_od: FloatArray) -> Fi
         completeness=np.concatenate([share, blank]),
         membrane_od=np.concatenate([mean, blank]),
         pattern=np.concatenate([pattern, np.zeros(len(loose), np.uint8)]),
-        visible=np.concatenate([cells["nucleus"][index] | (pattern > 0), loose >= 0]),
+        visible=np.concatenate([cells["nucleus"][index] | (pattern > 0), loose >= 0])
+        & ~scene.handling.hides(cells["nx"][both], cells["ny"][both]),
     )
 
 

@@ -15,14 +15,15 @@ __all__ = ["SEED", "direction", "extent", "loose_cells", "poisson_points", "thin
 #: One row per cell. Lengths in µm; ``along`` is the half axis in the direction ``angle`` and
 #: ``across`` the other one; the nucleus has its own centre and axes. ``owner`` is the number of the
 #: compartment, 0 for a cell free in the stroma; ``group`` is the pattern mix, -1 for none;
-#: ``smeared`` marks cells that are cut tangentially.
+#: ``smeared`` marks cells that are cut tangentially, and
+#: ``nbrown`` is the DAB OD of the nucleus.
 SEED = np.dtype(
     [
         ("x", "f4"), ("y", "f4"), ("angle", "f4"), ("along", "f4"), ("across", "f4"),
         ("owner", "u1"), ("group", "i1"), ("cell_class", "u1"), ("body", "u1"),
         ("nx", "f4"), ("ny", "f4"), ("nangle", "f4"), ("nalong", "f4"), ("nacross", "f4"),
         ("nucleus", "?"), ("dense", "?"), ("nod", "f4"), ("cyt", "f4"), ("brown", "f4"),
-        ("smeared", "?"),
+        ("smeared", "?"), ("nbrown", "f4"),
     ]
 )  # fmt: skip
 

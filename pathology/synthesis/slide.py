@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from pathology.cells import N_RAYS
 from pathology.config import load_config
 from pathology.scoring.counts import PatternCounts
+from pathology.stain import optical_density, unmix
 from pathology.synthesis.labels import Block, Rays, cast_rays, map_block
 from pathology.synthesis.layout import MARGIN_UM, STEP_UM, grid_shape, signed_distance
 from pathology.synthesis.noise import smooth_field
@@ -27,7 +29,7 @@ from pathology.synthesis.scene import (
     widened,
 )
 from pathology.synthesis.slide_spec import SlideSpec
-from pathology.synthesis.spec import FieldSpec
+from pathology.synthesis.spec import Appearance, FieldSpec
 from pathology.synthesis.staining import Membranes, stain_membranes
 from pathology.synthesis.tiff import write_pyramid
 from pathology.synthesis.truth import FieldCells
@@ -38,6 +40,8 @@ __all__ = ["SyntheticSlide", "count_patterns", "render_slide", "write_slide"]
 #: Side of the blocks a slide is rendered in, px: a multiple of 4, so that the region maps join;
 #: small enough that a block's layers stay in the cache.
 _BLOCK_PX = 512
+#: Blur of a slide that is out of focus, µm (sigma): a 2+ membrane of 1 µm keeps a fifth of its OD.
+_DEFOCUS_UM = 2.0
 #: Glass around the tissue, µm.
 _GLASS_UM = 160.0
 
@@ -103,7 +107,7 @@ def render_slide(spec: SlideSpec, seed: int) -> SyntheticSlide:
     membranes, ray_od = stain_membranes(
         field, scene.plan, scene.cells, index, rays, scene.bank, rng
     )
-    rgb, region = _render(scene, membranes, rng)
+    rgb, region = _render(scene, membranes, rng, kind=spec.kind)
     cells = collect(scene, index, rays, ray_od)
     inside = (cells.x_px >= 0) & (cells.x_px < field.width_px)
     inside &= (cells.y_px >= 0) & (cells.y_px < field.height_px)
@@ -217,7 +221,7 @@ def _has_tissue(scene: Scene, block: Block) -> bool:
 
 
 def _render(
-    scene: Scene, membranes: Membranes, rng: np.random.Generator
+    scene: Scene, membranes: Membranes, rng: np.random.Generator, *, kind: str
 ) -> tuple[U8Array, U8Array]:
     """Render all blocks and join them; the blur sees a margin, so that there are no seams."""
     field = scene.spec
@@ -239,6 +243,34 @@ def _render(
         part = region_map(scene, crop(chart, block))
         top, left = block.y0 // 4, block.x0 // 4
         region[top : top + part.shape[0], left : left + part.shape[1]] = part
+    if kind == "out_of_focus":
+        rgb = _defocused(rgb, look, field.mpp, rng)
+    elif kind == "fluorescence":
+        rgb = _fluorescent(rgb, look)
     if look.jpeg_quality:
         rgb = jpeg_round_trip(rgb, look.jpeg_quality)
     return rgb, region
+
+
+def _defocused(rgb: U8Array, look: Appearance, mpp: float, rng: np.random.Generator) -> U8Array:
+    """Blur the light, as a scanner does whose plane of focus missed the section; noise comes after.
+
+    Unlike ``Appearance.blur_um``, for which membranes are painted stronger, this loses them.
+    """
+    sigma = _DEFOCUS_UM / mpp
+    for channel in range(3):
+        light = ndimage.gaussian_filter(rgb[..., channel].astype(np.float32), sigma, truncate=3.0)
+        light += look.noise * rng.standard_normal(light.shape, dtype=np.float32)
+        rgb[..., channel] = np.clip(light + 0.5, 0, 255).astype(np.uint8)
+    return rgb
+
+
+def _fluorescent(rgb: U8Array, look: Appearance) -> U8Array:
+    """Show haematoxylin as blue and DAB as green light on a dark background."""
+    od = optical_density(rgb, look.white)
+    amounts = unmix(od, look.haematoxylin, look.dab)
+    glow = 1 - 10 ** -(2.0 * np.maximum(amounts, 0))
+    out = np.full(rgb.shape, 6, dtype=np.uint8)  # dark current and stray light
+    out[..., 2] = np.clip(6 + 240 * glow[..., 0], 0, 255).astype(np.uint8)
+    out[..., 1] = np.clip(6 + 220 * glow[..., 1], 0, 255).astype(np.uint8)
+    return out

@@ -19,7 +19,23 @@ __all__ = ["SCORES", "SLIDE_KINDS", "SlideSpec", "score_mix"]
 #: Targets of a scorable slide; ``0_ultralow`` is scored 0.
 SCORES: tuple[str, ...] = ("0", "0_ultralow", "1+", "2+", "3+")
 #: ``ihc`` holds tumour; the others must not be given a score.
-SLIDE_KINDS: tuple[str, ...] = ("ihc", "muscle", "stroma_only", "blank", "he")
+SLIDE_KINDS: tuple[str, ...] = (
+    "ihc",
+    "muscle",
+    "stroma_only",
+    "blank",
+    "he",
+    "fat",
+    "lymph_node",
+    "unstained",
+    "out_of_focus",
+    "aec",
+    "fluorescence",
+)
+#: Kinds that show tumour, scorable or not.
+_WITH_TUMOUR = ("ihc", "he", "unstained", "out_of_focus", "aec", "fluorescence")
+#: The red chromogen amino-ethyl-carbazole, as in ImageJ's colour deconvolution.
+_AEC = (0.2743, 0.6796, 0.6803)
 
 #: Shares that lie well away from every 10 % cut-off of the guideline ...
 _CLEAR: dict[str, PatternMix] = {
@@ -150,6 +166,10 @@ class SlideSpec:
     @property
     def mix(self) -> PatternMix:
         """Pattern mix of the invasive tumour."""
+        if self.kind == "unstained":
+            return PatternMix()
+        if self.kind == "aec" and self.score.startswith("0"):
+            return score_mix("3+")  # without chromogen it would be an ordinary negative slide
         return score_mix(self.score, near_cutoff=self.near_cutoff)
 
     def field_spec(self, *, glass_um: float) -> FieldSpec:
@@ -169,24 +189,33 @@ class SlideSpec:
             composition=self._composition(), morphology=self.morphology,
             staining=Staining(
                 tumour=self.mix, in_situ=self.in_situ_mix, patch_um=90.0, scatter=0.35,
-                blush_od=0.0 if bare else 0.02, stray=0.01,
+                blush_od=0.0 if bare else 0.02, stray=0.0 if self.kind == "unstained" else 0.01,
             ),
             appearance=self._appearance(),
         )  # fmt: skip
 
     def _appearance(self) -> Appearance:
-        if self.kind != "he":
-            return self.appearance
-        # Routine H&E: eosin as strong as the nuclei of IHC counterstain, nuclei darker than there.
-        return replace(
-            self.appearance, eosin=True, cytoplasm_od=0.22, stroma_od=0.26, h_strength=1.5
-        )
+        look = self.appearance
+        if self.kind == "he":
+            # Routine H&E: eosin as strong as the nuclei of IHC counterstain, nuclei darker than
+            # there.
+            return replace(look, eosin=True, cytoplasm_od=0.22, stroma_od=0.26, h_strength=1.5)
+        if self.kind == "unstained":
+            # Tissue refracts and scatters a little light, of all colours alike.
+            grey = (1.0, 1.0, 1.0)
+            return replace(
+                look, haematoxylin=grey, h_strength=0.1, tint=1.0, cytoplasm_od=0.03, stroma_od=0.04
+            )
+        return replace(look, dab=_AEC) if self.kind == "aec" else look
 
     def _composition(self) -> Composition:
         area = self.pieces * self.piece_mm**2 * 0.75
         if self.kind == "blank":
             return Composition(architecture="none", tumour_share=0.0, vessels=0)
-        tumour = self.kind in ("ihc", "he")
+        tumour = self.kind in _WITH_TUMOUR
+        shares = {"muscle": (0.0, 0.85), "lymph_node": (0.92, 0.0), "fat": (0.0, 0.0)}
+        lymphoid, muscle = shares.get(self.kind, (0.04, 0.0))
+        fat_cells = 0 if tumour else round((4000 if self.kind == "fat" else 6) * area)
         return Composition(
             architecture=self.architecture if tumour else "none",
             second_architecture=self.second_architecture if tumour else "none",
@@ -194,9 +223,9 @@ class SlideSpec:
             in_situ=self.in_situ if tumour else 0,
             normal_ducts=self.normal_ducts if tumour else 0,
             vessels=round(40 * area),
-            fat_cells=0 if tumour else round(6 * area),
-            lymphoid_share=0.04 if self.kind != "muscle" else 0.0,
-            muscle_share=0.85 if self.kind == "muscle" else 0.0,
+            fat_cells=fat_cells,
+            lymphoid_share=lymphoid,
+            muscle_share=muscle,
             looseness=self.looseness,
-            stroma_cells_per_mm2=2200.0,
+            stroma_cells_per_mm2=600.0 if self.kind == "fat" else 2200.0,
         )

@@ -91,6 +91,13 @@ class Composition:
         Lymphocytes among epithelial cells.
     single_cells_per_mm2
         Tumour cells that lie alone in the stroma.
+    plump_stroma
+        Share of the nuclei of stroma and muscle that are large and vesicular, as in activated
+        fibroblasts, endothelium and smooth muscle: by shape alone they pass for tumour.
+    red_cell_share
+        Share of the stroma that red cells have leaked into.
+    mucin_share
+        Share of the stroma that is mucin.
     """
 
     architecture: str = "solid"
@@ -109,6 +116,9 @@ class Composition:
     immune_cells_per_mm2: float = 400.0
     immune_in_epithelium_per_mm2: float = 40.0
     single_cells_per_mm2: float = 0.0
+    plump_stroma: float = 0.2
+    red_cell_share: float = 0.0
+    mucin_share: float = 0.0
 
     def __post_init__(self) -> None:
         for name in (self.architecture, self.second_architecture):
@@ -116,7 +126,8 @@ class Composition:
                 raise ValueError(f"architecture must be one of {ARCHITECTURES}, not {name!r}")
         _check(
             self, 0.0, 1.0, "tumour_share", "lymphoid_share", "muscle_share", "necrosis_share",
-            "glass_share", "looseness",
+            "glass_share", "looseness", "plump_stroma", "red_cell_share",
+            "mucin_share",
         )  # fmt: skip
         _check(self, 0, 10000, "in_situ", "normal_ducts", "vessels", "fat_cells")
         _check(
@@ -150,6 +161,14 @@ class Morphology:
         Size of nests and glands, µm.
     debris
         0 clean lumina, 1 lumina full of debris.
+    chromatin
+        0 smooth nuclei, 1 coarse, clumped chromatin.
+    rim
+        Prominence of the nuclear membrane in vesicular nuclei, 0 to 2.
+    smudged
+        Share of tumour cells that are dark, shrunken and spindle-shaped (crushed or dying).
+    retraction_um
+        Width of the empty cleft between tumour and stroma, µm.
     """
 
     cell_um: float = 13.0
@@ -163,6 +182,10 @@ class Morphology:
     signet: float = 0.0
     scale_um: float = 30.0
     debris: float = 0.3
+    chromatin: float = 0.5
+    rim: float = 1.0
+    smudged: float = 0.0
+    retraction_um: float = 0.0
 
     def __post_init__(self) -> None:
         _check(self, 6.0, 40.0, "cell_um")
@@ -171,6 +194,9 @@ class Morphology:
         _check(self, 4.0, 20.0, "nucleus_um")
         _check(self, 0.0, 0.6, "pleomorphism")
         _check(self, 0.0, 1.0, "vesicular", "missing_nuclei", "vacuolated", "signet", "debris")
+        _check(self, 0.0, 1.0, "chromatin", "smudged")
+        _check(self, 0.0, 2.0, "rim")
+        _check(self, 0.0, 30.0, "retraction_um")
         _check(self, 8.0, 200.0, "scale_um")
 
 
@@ -204,6 +230,8 @@ class Staining:
         DAB OD of the artefact along the tissue's edge.
     precipitate
         OD of brown grains strewn over the slide.
+    brown_nuclei
+        Share of tumour nuclei that are brown, as a nuclear stain or diffusion would make them.
     """
 
     tumour: PatternMix = field(default_factory=PatternMix)
@@ -220,11 +248,13 @@ class Staining:
     tangential: float = 0.0
     edge_od: float = 0.0
     precipitate: float = 0.0
+    brown_nuclei: float = 0.0
 
     def __post_init__(self) -> None:
         _check(self, 5.0, 1000.0, "patch_um")
         _check(self, 0.0, 2.0, "scatter")
         _check(self, 0.0, 1.0, "basolateral", "stray", "granularity", "tangential")
+        _check(self, 0.0, 1.0, "brown_nuclei")
         _check(self, 0.4, 2.0, "width_scale")
         _check(self, 0.0, 0.5, "blush_od", "background_od", "edge_od")
         _check(self, 0.0, 2.0, "precipitate")
@@ -258,10 +288,17 @@ class Appearance:
         Standard deviation of camera noise, grey levels.
     jpeg_quality
         Quality of the JPEG round trip; 0 for none.
+    jpeg_subsampling
+        0: colour at full resolution (what is left of it when a scan of half the pixel size is read
+        at this one); 2: colour at half resolution in x and y.
     gamma, contrast, brightness
         Tone curve: gamma, factor about mid grey, offset in grey levels.
     dirt
         Specks of dirt per mm².
+    red_cell_od
+        OD of the rims of red cells: pale, or dark where they refract.
+    folds, bubbles, pen_strokes
+        How many of each cross the field (or slide).
     eosin
         True for an H&E slide: eosin takes the place of DAB, membranes are not stained.
     """
@@ -279,10 +316,15 @@ class Appearance:
     sharpen: float = 0.0
     noise: float = 1.5
     jpeg_quality: int = 85
+    jpeg_subsampling: int = 2
     gamma: float = 1.0
     contrast: float = 1.0
     brightness: float = 0.0
     dirt: float = 0.0
+    red_cell_od: float = 0.2
+    folds: int = 0
+    bubbles: int = 0
+    pen_strokes: int = 0
     eosin: bool = False
 
     def __post_init__(self) -> None:
@@ -300,6 +342,9 @@ class Appearance:
         _check(self, 0.3, 3.0, "gamma", "contrast")
         _check(self, -100.0, 100.0, "brightness")
         _check(self, 0.0, 5000.0, "dirt")
+        _check(self, 0, 2, "jpeg_subsampling")
+        _check(self, 0.0, 1.5, "red_cell_od")
+        _check(self, 0, 20, "folds", "bubbles", "pen_strokes")
 
 
 @dataclass(frozen=True, kw_only=True)

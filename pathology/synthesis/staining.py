@@ -19,7 +19,14 @@ from pathology.synthesis.noise import NoiseBank, smooth_field
 from pathology.synthesis.spec import FieldSpec, PatternMix, Staining
 from pathology.types import AnyArray, FloatArray, U8Array
 
-__all__ = ["Membranes", "classify_rays", "gate_at", "line_od", "stain_membranes"]
+__all__ = [
+    "Membranes",
+    "classify_rays",
+    "gate_at",
+    "line_od",
+    "stain_membranes",
+    "unevenness",
+]
 
 UNSTAINED, FAINT, PARTIAL, COMPLETE, INTENSE = range(len(PATTERNS))
 #: OD seen on the membrane, by pattern: bands that keep clear of the cut-offs 0.12, 0.28 and 0.60 of
@@ -112,6 +119,30 @@ def line_od(membranes: Membranes, gate: FloatArray, mine: AnyArray, other: AnyAr
     return result.astype(np.float32)
 
 
+def unevenness(
+    bank: NoiseBank, staining: Staining, x_um: AnyArray, y_um: AnyArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the factors on density and width of membranes at points.
+
+    Membranes are not ink lines: some stretches are darker, some broad, some cut obliquely and
+    therefore paler.
+
+    Parameters
+    ----------
+    bank
+        Noise.
+    staining
+        Its ``granularity``.
+    x_um, y_um
+        Points, µm.
+    """
+    ripple = 1.2 * bank.at(13, x_um, y_um, 4.0)
+    oblique = np.clip(2 * staining.granularity * (bank.at(15, x_um, y_um, 6.0) - 0.8), 0, 1)
+    od = np.maximum(1 + staining.granularity * ripple, 0.3) * (1 - 0.35 * oblique)
+    width = np.exp(1.2 * staining.granularity * bank.at(14, x_um, y_um, 3.5)) * (1 + oblique)
+    return np.asarray(od, dtype=np.float32), np.asarray(width, dtype=np.float32)
+
+
 def classify_rays(
     ray_od: FloatArray, rules: MeasurementConfig | None = None
 ) -> tuple[FloatArray, FloatArray, U8Array]:
@@ -158,6 +189,7 @@ class _Outlook:
     index: AnyArray
     rays: Rays
     gate: FloatArray
+    uneven: FloatArray
     rank: FloatArray
 
 
@@ -190,8 +222,9 @@ def stain_membranes(
     noise = rng.normal(0, 1, len(cells)) * spec.staining.scatter
     place = np.clip(((cells["y"] + 48) / 2).astype(int), 0, rows - 1)
     line = np.clip(((cells["x"] + 48) / 2).astype(int), 0, columns - 1)
+    darker, _ = unevenness(bank, spec.staining, x, y)
     outlook = _Outlook(
-        cells=cells, index=index, rays=rays, gate=gate,
+        cells=cells, index=index, rays=rays, gate=gate, uneven=darker,
         rank=(patch[place, line] + noise).astype(np.float32),
     )  # fmt: skip
     draws = rng.random((4, len(cells))).astype(np.float32)
@@ -210,7 +243,7 @@ def _fit(
     dealt = [np.asarray(mix.as_tuple()) for mix in mixes]
     groups = outlook.cells["group"]
     membranes, ray_od = _deal(staining, outlook, draws, dealt, gain)
-    for _ in range(4):
+    for _ in range(5):
         _, _, pattern = classify_rays(ray_od / gain, _rules())
         for group, mix in enumerate(mixes):
             mine = pattern[groups[outlook.index] == group]
@@ -225,7 +258,7 @@ def _fit(
 def _corrected(dealt: AnyArray, mix: PatternMix, seen: AnyArray) -> AnyArray:
     wanted = np.asarray(mix.as_tuple())
     better = np.clip(dealt + 0.8 * (wanted - seen), 0.0, 1.0)
-    better = np.where(wanted > 0, np.maximum(better, 0.2 * wanted), 0.0)
+    better = np.where(wanted > 0, np.maximum(better, 0.05 * wanted), 0.0)
     return better / max(float(better.sum()), 1e-9)
 
 
@@ -258,7 +291,8 @@ def _deal(
         width=(width * staining.width_scale).clip(0.35, 3.0).astype(np.float32),
     )  # fmt: skip
     mine = np.broadcast_to(outlook.index[:, None], outlook.rays.other.shape)
-    return membranes, line_od(membranes, outlook.gate, mine, outlook.rays.other)
+    seen = line_od(membranes, outlook.gate, mine, outlook.rays.other) * outlook.uneven
+    return membranes, seen
 
 
 @lru_cache(maxsize=1)

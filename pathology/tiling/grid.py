@@ -35,6 +35,9 @@ class InputSpec:
     context_halo_px
         Context pixels around the core; times ``context_factor`` a multiple of 64. 0: no context
         image is read.
+    tile_px
+        Side of a core in detail pixels, a multiple of 64, where the reader is bound to one: a
+        classifier of whole tiles. None leaves it to the configuration.
 
     Raises
     ------
@@ -51,6 +54,7 @@ class InputSpec:
     halo_px: int
     context_factor: int
     context_halo_px: int
+    tile_px: int | None = None
 
     def __post_init__(self) -> None:
         if not 0.05 <= self.mpp <= 10:
@@ -61,6 +65,8 @@ class InputSpec:
             raise ValueError(f"halo_px must be a multiple of {BLOCK_PX}")
         if self.context_halo_px < 0 or self.context_halo_px * self.context_factor % BLOCK_PX:
             raise ValueError(f"context_halo_px × context_factor must be a multiple of {BLOCK_PX}")
+        if self.tile_px is not None and (self.tile_px < BLOCK_PX or self.tile_px % BLOCK_PX):
+            raise ValueError(f"tile_px must be a multiple of {BLOCK_PX}")
 
     @property
     def context_mpp(self) -> float:
@@ -217,7 +223,8 @@ def lay_grid(box: Box0, spacing: Spacing, spec: InputSpec, *, tile_px: int) -> T
     spec
         What the tile reader wants to see.
     tile_px
-        Side of a core in model pixels, a multiple of 64.
+        Side of a core in model pixels, a multiple of 64; a side that ``spec`` is bound to comes
+        first.
 
     Returns
     -------
@@ -233,7 +240,7 @@ def lay_grid(box: Box0, spacing: Spacing, spec: InputSpec, *, tile_px: int) -> T
         box=box,
         spacing=spacing,
         spec=spec,
-        tile_px=tile_px,
+        tile_px=spec.tile_px or tile_px,
         block_x=max(1, round(BLOCK_PX * spec.mpp / spacing.x)),
         block_y=max(1, round(BLOCK_PX * spec.mpp / spacing.y)),
     )

@@ -11,6 +11,7 @@ from pathology.errors import ReasonCode, RegionReadError
 from pathology.geometry import Box0
 from pathology.stain import WhitePoint, glass_pixels, white_point
 from pathology.tissue.artefacts import find_black, find_pen
+from pathology.tissue.dark_field import dark_field_share
 from pathology.tissue.finding import ExcludedKind, TissueFinding
 from pathology.tissue.lost import lost_tissue
 from pathology.tissue.mask import TissueMask
@@ -30,6 +31,8 @@ PROBE_MPP = 0.5
 GLASS_WINDOW_UM = 24.0
 #: The white point is taken this far from tissue, in µm: its blurred margin is not clear glass.
 GLASS_MARGIN_UM = 48.0
+#: Less brown than this share of the stained pixels does not make a stain of nuclei.
+NUCLEAR_DAB_BROWN = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,9 @@ def find_tissue(slide: Slide, config: Config) -> TissueFinding:
         If no part of the slide can be decoded.
     """
     view = read_overview(slide, config.reading.overview_mpp)
+    dark = dark_field_share(view.rgb, view.data & ~view.unread) if config.stain.check else 0.0
+    if dark:
+        return _dark_field(view, dark)
     masks = _masks(view, config)
     # Lost tissue stays tissue: its tiles are tried, fail, and are counted as what they are.
     missing = ~view.data & ~view.unread
@@ -85,9 +91,32 @@ def find_tissue(slide: Slide, config: Config) -> TissueFinding:
         white_point=masks.white.rgb,
         tissue_mm2=mask.area_mm2,
         stain=stain,
-        flags=_flags(view, masks, stain, enough=enough, lost=bool(lost.any())),
+        flags=_flags(view, masks, stain, config, enough=enough, lost=bool(lost.any())),
         reasons=tuple(code for code, _ in reasons),
         explanations=tuple(text for _, text in reasons),
+    )
+
+
+def _dark_field(view: Overview, share: float) -> TissueFinding:
+    """Refuse an image of light on a dark background; nothing on it is taken for tissue."""
+    stain = StainCheck(
+        kind="not_ihc",
+        reason=f"{100 * share:.0f} % of the image is dark and none of it is glass, as in "
+        "fluorescence: light on a dark background, not stain on a bright one",
+    )
+    none = TissueMask(
+        mask=np.zeros(view.data.shape, dtype=np.bool_), box=view.box, spacing=view.spacing
+    )
+    return TissueFinding(
+        overview=view.rgb,
+        box=view.box,
+        tissue=none,
+        excluded={},
+        white_point=(255.0, 255.0, 255.0),
+        tissue_mm2=0.0,
+        stain=stain,
+        reasons=(ReasonCode.NOT_IHC,),
+        explanations=(stain.reason,),
     )
 
 
@@ -203,21 +232,34 @@ def _reasons(
     if not enough:
         text = f"{mask.area_mm2:.3f} mm² of tissue found (at least {config.tissue.min_tissue_mm2})"
         reasons.append((ReasonCode.NO_TISSUE, text))
-    clipped = white.saturated and stain.clipped_share > config.stain.clipped_max
+    clipped = _clipped(stain, white, config)
     # The hues of a stretched image are not its stains': it is refused for being stretched alone.
     if stain.kind == "not_ihc" and not clipped:
         reasons.append((ReasonCode.NOT_IHC, stain.reason))
     if clipped:
+        glass = " and the glass is saturated" if white.saturated else ""
         text = (
-            f"{100 * stain.clipped_share:.0f} % of the tissue pixels are at 0 in a channel and the "
-            "glass is saturated: the contrast was stretched and densities cannot be measured"
+            f"{100 * stain.clipped_share:.0f} % of the tissue pixels are at 0 in a channel{glass}: "
+            "the contrast was stretched and densities cannot be measured"
         )
         reasons.append((ReasonCode.CLIPPED_IMAGE, text))
     return reasons
 
 
+def _clipped(stain: StainCheck, white: WhitePoint, config: Config) -> bool:
+    """Tell an image whose contrast was stretched until both ends, or one end badly, were lost."""
+    limit = config.stain.clipped_max if white.saturated else config.stain.clipped_alone_max
+    return stain.clipped_share > limit
+
+
 def _flags(
-    view: Overview, masks: _Masks, stain: StainCheck, *, enough: bool, lost: bool
+    view: Overview,
+    masks: _Masks,
+    stain: StainCheck,
+    config: Config,
+    *,
+    enough: bool,
+    lost: bool,
 ) -> tuple[str, ...]:
     flags = {
         "white_point_uncertain": masks.white.uncertain,
@@ -225,6 +267,10 @@ def _flags(
         "pen_marks": bool(masks.pen.any()),
         "overview_incomplete": bool(view.unread.any()),
         "no_data_in_tissue": lost,
+        "nuclear_dab": stain.brown_share > NUCLEAR_DAB_BROWN
+        and stain.nuclear_brown_share > config.stain.nuclear_brown_max,
+        "clipped_pixels": stain.clipped_share > config.stain.clipped_flag
+        and not _clipped(stain, masks.white, config),
         "stain_unchecked": enough and stain.kind == "unchecked",
     }
     return tuple(sorted(name for name, on in flags.items() if on))

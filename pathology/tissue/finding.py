@@ -43,7 +43,8 @@ class TissueFinding:
         Outcome of the stain check.
     flags
         Doubts that do not forbid a score, from: ``white_point_uncertain``, ``white_saturated``,
-        ``pen_marks``, ``overview_incomplete``, ``no_data_in_tissue``, ``stain_unchecked``; sorted.
+        ``pen_marks``, ``overview_incomplete``, ``no_data_in_tissue``, ``stain_unchecked``,
+        ``nuclear_dab``, ``clipped_pixels``; sorted.
     reasons
         Why the slide can have no score: ``no_tissue``, ``not_ihc``, ``clipped_image``; usually
         empty.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import ndimage
 
@@ -9,36 +11,43 @@ from pathology.types import FloatArray, U8Array
 
 __all__ = ["focus_score"]
 
-#: Ratio of variances between the fine and the coarse band that makes a score of 0.5. On sharp scans
-#: at 0.5 µm/px scores are 0.55 to 0.95; blurred by a Gaussian of 1 µm, 0.11 to 0.36.
+#: Bounds (Gaussian sigma, µm) of the three bands of detail: fine, middle, coarse. Below 0.5 µm
+#: there is more camera noise and sharpening than tissue.
+BANDS_UM = (0.5, 1.0, 2.0, 4.0)
+#: Ratio of fine to middle detail that makes a score of 0.5: the median of synthetic tissue of all
+#: kinds at a blur of 1.0 µm (docs/refusals.md has the curve).
 HALF = 0.25
+#: Fine over coarse detail times this bounds the ratio: where blur leaves no middle detail, noise
+#: would stand in for it.
+COARSE_FACTOR = 3.0
 #: A large tile is judged by four windows of this side, one in the middle of each quarter.
 WINDOW_PX = 256
-#: Sigmas (pixels) of the difference-of-Gaussians bands: fine is 1 to 2 pixels, coarse 4 to 8.
-FINE = (0.0, 1.0)
-COARSE = (2.0, 4.0)
-#: Variance of noise in the coarse band (OD²) below which a tile has nothing to focus on.
-MIN_COARSE = 1e-6
+#: Variance in the coarse band (OD²) below which a tile has nothing to focus on: glass has 1e-7 from
+#: noise, the palest tissue 2e-5.
+MIN_COARSE = 4e-6
 
 
-def focus_score(rgb_detail: U8Array) -> float:
+def focus_score(rgb_detail: U8Array, *, pixel_um: float = 0.5) -> float:
     """Measure the sharpness of a tile, independent of how strongly it is stained.
 
-    Blur takes away fine detail and leaves coarse structure. The score compares the energy of the
-    two in optical density: with ``r = var(fine) / var(coarse)`` it is ``r / (r + 0.25)``. Twice
-    the stain doubles both bands, so pale tissue does not look blurred; a thicker section or a
-    darker lamp cancels out as well. No decision is taken here: what is sharp enough depends on
-    scanner and pixel size and is a matter of calibration.
+    Blur takes away fine detail and leaves coarse structure. The score compares the energy in bands
+    of detail in optical density: with ``r`` the variance of detail of 0.5 to 1 µm over that of 1 to
+    2 µm (and at most three times that over detail of 2 to 4 µm) it is ``r / (r + 0.25)``. Twice
+    the stain doubles all bands, so pale tissue does not look blurred; a thicker section or a
+    darker lamp cancels out as well. No decision is taken here.
 
     Parameters
     ----------
     rgb_detail
         (H, W, 3) uint8, a tile at the model's pixel size, at least 16 × 16 pixels.
+    pixel_um
+        That pixel size in µm/px.
 
     Returns
     -------
     float
-        0 (no fine detail) to 1; NaN where the tile is empty (nothing to focus on) or too small.
+        0 (no fine detail) to 1; 0.5 at a blur of about 1.0 µm (sigma of all blur there is), 0.73 at
+        0.3 µm. NaN where the tile is empty (nothing to focus on) or too small.
 
     Raises
     ------
@@ -50,8 +59,8 @@ def focus_score(rgb_detail: U8Array) -> float:
     >>> import numpy as np
     >>> sharp = np.full((64, 64, 3), 240, dtype=np.uint8)
     >>> sharp[16:48:8, 16:48] = 120
-    >>> blurred = ndimage.gaussian_filter(sharp, (3, 3, 0))
-    >>> bool(focus_score(sharp) > 2 * focus_score(blurred))
+    >>> blurred = ndimage.gaussian_filter(sharp, (4, 4, 0))
+    >>> bool(focus_score(sharp) > 0.6 > 0.4 > focus_score(blurred))
     True
     """
     if rgb_detail.dtype != np.uint8 or rgb_detail.ndim != 3 or rgb_detail.shape[2] != 3:
@@ -60,16 +69,15 @@ def focus_score(rgb_detail: U8Array) -> float:
         return float("nan")
     # Green is where both haematoxylin and DAB absorb; the white point is an offset and cancels.
     table = -np.log10(np.maximum(np.arange(256, dtype=np.float32), 1.0))
-    fine = coarse = 0.0
     windows = _windows(rgb_detail)
+    energy = np.zeros(3)
     for window in windows:
-        density = table[window[..., 1]]
-        fine += float(np.var(_band(density, FINE)))
-        coarse += float(np.var(_band(density, COARSE)))
-    if coarse < MIN_COARSE * len(windows):
+        energy += _energy(table[window[..., 1]], pixel_um)
+    fine, middle, coarse = (energy / len(windows)).tolist()
+    if coarse < MIN_COARSE:
         return float("nan")
-    ratio = fine / coarse
-    return ratio / (ratio + HALF)
+    ratio = min(fine / max(middle, 1e-12), COARSE_FACTOR * fine / coarse)
+    return float(ratio / (ratio + HALF))
 
 
 def _windows(tile: U8Array) -> list[U8Array]:
@@ -85,7 +93,9 @@ def _windows(tile: U8Array) -> list[U8Array]:
     ]
 
 
-def _band(image: FloatArray, sigmas: tuple[float, float]) -> FloatArray:
-    narrow, wide = sigmas
-    low = ndimage.gaussian_filter(image, narrow, truncate=3.0) if narrow else image
-    return np.asarray(low - ndimage.gaussian_filter(image, wide, truncate=3.0), dtype=np.float32)
+def _energy(density: FloatArray, pixel_um: float) -> FloatArray:
+    """Return the variance in each band, fine to coarse."""
+    levels = [
+        ndimage.gaussian_filter(density, sigma / pixel_um, truncate=3.0) for sigma in BANDS_UM
+    ]
+    return np.array([np.var(a - b) for a, b in pairwise(levels)])

@@ -1,4 +1,4 @@
-"""Read polygons and their class names from a GeoJSON file, as QuPath writes it."""
+"""Read drawn objects and their class names from a GeoJSON file, as QuPath writes it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import shapely
 from shapely.geometry import MultiPolygon, Polygon
 
 from pathology.errors import ReasonCode, RegionsError
+from pathology.types import AnyArray
 
-__all__ = ["MAX_BYTES", "NamedPolygon", "read_polygons"]
+__all__ = ["MAX_BYTES", "Drawing", "DrawnObject", "NamedPolygon", "read_objects", "read_polygons"]
 
 #: A hand-drawn region file has kilobytes; a whole export of cells has gigabytes and is not regions.
 MAX_BYTES = 100 * 1024 * 1024
@@ -47,6 +49,103 @@ class NamedPolygon:
     repaired: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawnObject:
+    """Hold one object as it is drawn: nothing is repaired or dropped.
+
+    Parameters
+    ----------
+    number
+        Place of the object in the file, from 1.
+    name
+        Class name as written in the file; empty where there is none.
+    object_type
+        QuPath's kind of object in lower case (``annotation``, ``detection``, ``cell``, ...); empty
+        where the file does not say.
+    polygons
+        One entry per polygon: its rings, outer first, each (n, 2) float64 x, y in pixels.
+    points
+        (n, 2) float64 x, y in pixels: its single points.
+    nucleus
+        As ``polygons``, of the nucleus (QuPath's ``nucleusGeometry``); empty where there is none.
+    """
+
+    number: int
+    name: str
+    object_type: str
+    polygons: tuple[tuple[AnyArray, ...], ...]
+    points: AnyArray
+    nucleus: tuple[tuple[AnyArray, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """Hold all objects of a file.
+
+    Parameters
+    ----------
+    about
+        What the file says of itself: the properties of its collection.
+    objects
+        The objects that have a polygon or a point, in the order of the file.
+    """
+
+    about: dict[str, Any]
+    objects: tuple[DrawnObject, ...]
+
+
+def read_objects(
+    path: Path, *, max_bytes: int = MAX_BYTES, max_vertices: int = MAX_VERTICES
+) -> Drawing:
+    """Read all objects of a GeoJSON file, plain or gzipped, as they are drawn.
+
+    Parameters
+    ----------
+    path
+        ``.geojson``, ``.json`` or either with ``.gz``.
+    max_bytes, max_vertices
+        Refuse larger files.
+
+    Returns
+    -------
+    Drawing
+        Objects, possibly none. Lines are passed over.
+
+    Raises
+    ------
+    RegionsError
+        If the file cannot be read, is too large, is not GeoJSON, or has coordinates that are not
+        finite numbers.
+    """
+    tree = _load(path, max_bytes)
+    objects: list[DrawnObject] = []
+    vertices = 0
+    for number, feature in enumerate(_features(tree, path, 0), start=1):
+        shapes = list(_walk(feature, {}, path, 0))
+        polygons = tuple(_arrays(part, path) for _, kind, part in shapes if kind == "Polygon")
+        points = [_point(part, path) for _, kind, part in shapes if kind == "Point"]
+        core = feature.get("nucleusGeometry")
+        parts = _walk(core, {}, path, 0) if core is not None else ()
+        nucleus = tuple(_arrays(part, path) for _, kind, part in parts if kind == "Polygon")
+        vertices += sum(len(ring) for rings in polygons + nucleus for ring in rings) + len(points)
+        if vertices > max_vertices:
+            raise _too_many_corners(path, max_vertices)
+        if not polygons and not points:
+            continue
+        objects.append(
+            DrawnObject(
+                number=number,
+                name=_class_name(feature),
+                object_type=_object_type(feature),
+                polygons=polygons,
+                points=np.asarray(points, dtype=np.float64).reshape(-1, 2),
+                nucleus=nucleus,
+            )
+        )
+    about = tree.get("properties") if isinstance(tree, dict) else None
+    return Drawing(about=about if isinstance(about, dict) else {}, objects=tuple(objects))
+
+
 def read_polygons(path: Path) -> list[NamedPolygon]:
     """Read all polygons of a GeoJSON file, plain or gzipped.
 
@@ -66,17 +165,17 @@ def read_polygons(path: Path) -> list[NamedPolygon]:
         If the file cannot be read, is too large, is not GeoJSON, has coordinates that are not
         finite numbers, or holds no polygon.
     """
-    tree = _load(path)
+    tree = _load(path, MAX_BYTES)
     found: list[NamedPolygon] = []
     vertices = 0
-    for name, coordinates in _walk(tree, "", path, 0):
+    for feature, kind, coordinates in _walk(tree, {}, path, 0):
+        if kind != "Polygon":
+            continue
         rings = _rings(coordinates, path)
         vertices += sum(len(ring) for ring in rings)
         if vertices > MAX_VERTICES:
-            raise RegionsError(
-                f"{path}: more than {MAX_VERTICES:,} corners", fix="Keep the drawn regions only."
-            )
-        found.extend(_valid(name, rings))
+            raise _too_many_corners(path, MAX_VERTICES)
+        found.extend(_valid(_class_name(feature), rings))
     if not found:
         raise RegionsError(
             f"{path}: holds no polygon",
@@ -85,18 +184,22 @@ def read_polygons(path: Path) -> list[NamedPolygon]:
     return found
 
 
-def _load(path: Path) -> Any:
+def _too_many_corners(path: Path, most: int) -> RegionsError:
+    return RegionsError(f"{path}: more than {most:,} corners", fix="Keep the drawn regions only.")
+
+
+def _load(path: Path, max_bytes: int) -> Any:
     try:
-        data = _bytes(path)
+        data = _bytes(path, max_bytes)
     except FileNotFoundError as error:
         raise RegionsError(
             f"{path}: no such file", reason=ReasonCode.FILE_MISSING, fix="Check the path."
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise RegionsError(f"{path}: cannot be read ({error})", fix="Check the file.") from error
-    if len(data) > MAX_BYTES:
+    if len(data) > max_bytes:
         raise RegionsError(
-            f"{path}: larger than {MAX_BYTES // 2**20} MiB",
+            f"{path}: larger than {max_bytes // 2**20} MiB",
             fix="Keep the drawn regions only, without detections and cells.",
         )
     try:
@@ -105,39 +208,58 @@ def _load(path: Path) -> Any:
         raise RegionsError(f"{path}: not valid JSON ({error})", fix=_FIX_EXPORT) from error
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, max_bytes: int) -> bytes:
     """Read at most one byte more than is allowed; also of a gzip bomb."""
     if path.suffix.lower() == ".gz":
         with gzip.open(path, "rb") as stream:
-            return stream.read(MAX_BYTES + 1)
+            return stream.read(max_bytes + 1)
     with path.open("rb") as stream:
-        return stream.read(MAX_BYTES + 1)
+        return stream.read(max_bytes + 1)
 
 
-def _walk(node: Any, name: str, path: Path, depth: int) -> Iterator[tuple[str, Any]]:
-    """Yield (class name, polygon coordinates) of everything below a node."""
+def _features(node: Any, path: Path, depth: int) -> Iterator[dict[str, Any]]:
+    """Yield the features below a node; a bare geometry stands for a feature without a class."""
     if depth > MAX_DEPTH:
         raise RegionsError(f"{path}: nested more than {MAX_DEPTH} deep", fix=_FIX_EXPORT)
+    tree = _typed(node, path, depth)
+    if tree["type"] == "FeatureCollection":
+        for feature in _children(tree, "features", path):
+            yield from _features(feature, path, depth + 1)
+    else:
+        yield tree
+
+
+def _typed(node: Any, path: Path, depth: int) -> dict[str, Any]:
     if isinstance(node, list) and depth == 0:  # QuPath's scripts write a bare list of features
-        node = {"type": "FeatureCollection", "features": node}
+        return {"type": "FeatureCollection", "features": node}
     if not isinstance(node, dict) or not isinstance(node.get("type"), str):
         raise RegionsError(f"{path}: not GeoJSON (an object without a type)", fix=_FIX_EXPORT)
+    return node
+
+
+def _walk(
+    node: Any, feature: dict[str, Any], path: Path, depth: int
+) -> Iterator[tuple[dict[str, Any], str, Any]]:
+    """Yield (feature, ``Polygon`` or ``Point``, coordinates) of everything below a node."""
+    if depth > MAX_DEPTH:
+        raise RegionsError(f"{path}: nested more than {MAX_DEPTH} deep", fix=_FIX_EXPORT)
+    node = _typed(node, path, depth)
     kind = node["type"]
     if kind == "FeatureCollection":
-        for feature in _children(node, "features", path):
-            yield from _walk(feature, name, path, depth + 1)
+        for child in _children(node, "features", path):
+            yield from _walk(child, feature, path, depth + 1)
     elif kind == "Feature":
         if node.get("geometry") is not None:
-            yield from _walk(node["geometry"], _class_name(node), path, depth + 1)
+            yield from _walk(node["geometry"], node, path, depth + 1)
     elif kind == "GeometryCollection":
         for geometry in _children(node, "geometries", path):
-            yield from _walk(geometry, name, path, depth + 1)
-    elif kind == "Polygon":
-        yield name, _children(node, "coordinates", path)
-    elif kind == "MultiPolygon":
-        for polygon in _children(node, "coordinates", path):
-            yield name, polygon
-    elif kind not in {"Point", "MultiPoint", "LineString", "MultiLineString"}:
+            yield from _walk(geometry, feature, path, depth + 1)
+    elif kind in {"Polygon", "Point"}:
+        yield feature, kind, _children(node, "coordinates", path)
+    elif kind in {"MultiPolygon", "MultiPoint"}:
+        for part in _children(node, "coordinates", path):
+            yield feature, kind.removeprefix("Multi"), part
+    elif kind not in {"LineString", "MultiLineString"}:
         raise RegionsError(f"{path}: unknown GeoJSON type {kind[:40]!r}", fix=_FIX_EXPORT)
 
 
@@ -146,6 +268,16 @@ def _children(node: dict[str, Any], key: str, path: Path) -> list[Any]:
     if not isinstance(value, list):
         raise RegionsError(f"{path}: {node['type']} without {key}", fix=_FIX_EXPORT)
     return value
+
+
+def _object_type(feature: dict[str, Any]) -> str:
+    """Read QuPath's kind of object; before QuPath 0.3 it stood in the feature's id."""
+    properties = feature.get("properties")
+    where = properties if isinstance(properties, dict) else {}
+    value = where.get("objectType", where.get("object_type", feature.get("id")))
+    text = value.casefold() if isinstance(value, str) else ""
+    text = text.removeprefix("path").removesuffix("object")
+    return text if text in {"annotation", "detection", "cell", "tile"} else ""
 
 
 def _class_name(feature: dict[str, Any]) -> str:
@@ -171,6 +303,10 @@ def _rings(coordinates: Any, path: Path) -> list[list[tuple[float, float]]]:
     if not isinstance(coordinates, list) or not coordinates:
         raise RegionsError(f"{path}: a polygon without coordinates", fix=_FIX_EXPORT)
     return [[_point(point, path) for point in _ring(ring, path)] for ring in coordinates]
+
+
+def _arrays(coordinates: Any, path: Path) -> tuple[AnyArray, ...]:
+    return tuple(np.asarray(ring, dtype=np.float64) for ring in _rings(coordinates, path))
 
 
 def _ring(ring: Any, path: Path) -> list[Any]:

@@ -2,55 +2,75 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from importlib.metadata import version as package_version
+import math
+import shutil
+import time
 from pathlib import Path
 
-import numpy as np
-from rich.progress import Progress
+import torch
 
-from pathology.config import load_config
-from pathology.inference.bundle import GoldenInput, write_bundle
-from pathology.inference.engine import Engine
-from pathology.inference.manifest import ModelInput, ModelManifest, NetworkSpec, StainVectors
-from pathology.nn.cellnet import CellNet
-from pathology.synthesis import random_field_spec, render_field
-from pathology.training.card import render_card
+from pathology.errors import OutputError
+from pathology.training.cell_task import CellTask
 from pathology.training.config import TrainingConfig
-from pathology.training.loop import TrainingState, train_network
-from pathology.training.measure import Metric, measure_model, read_field
-from pathology.training.samples import render_samples
+from pathology.training.distributed import Ranks, join_ranks
+from pathology.training.journal import Journal, say
+from pathology.training.loop import Loop
+from pathology.training.state import TrainingState, precision_of
+from pathology.training.task import Export, Task
+from pathology.training.tile_task import TileTask
 
-__all__ = ["HOLDOUT_SEED", "evaluate_reader", "train_bundle"]
+__all__ = ["CHECKPOINT_FILE", "prepare_data", "run_folder", "train_bundle"]
 
-#: Fields of training have the seeds 0, 1, 2, ...; those of measurement begin here, far beyond.
-HOLDOUT_SEED = 1_000_000
-INTENDED_USE = (
-    "Research use only. Finds cells and their outlines on bright-field scans of breast tissue "
-    "stained with HER2 (DAB) and haematoxylin, for quantification under a pathologist's eyes. Not "
-    "for diagnosis, not for treatment decisions, not for other stains."
-)
+CHECKPOINT_FILE = "checkpoint.safetensors"
 
 
-def evaluate_reader(
-    reader: Engine, *, fields: int, size_px: int, first_seed: int = HOLDOUT_SEED
-) -> dict[str, Metric]:
-    """Measure a model on synthetic fields with seeds that training never uses.
+def run_folder(config: TrainingConfig, out: Path) -> Path:
+    """Return the folder of a training: its checkpoint, log and curves.
+
+    Examples
+    --------
+    >>> from pathology.assets import config_path
+    >>> from pathology.training.config import load_training_config
+    >>> config = load_training_config(config_path("training/tiny.yaml"))
+    >>> run_folder(config, Path("trained")).as_posix()
+    'trained/tiny-cells/0.0.1.training'
+    """
+    return out / config.name / f"{config.version}.training"
+
+
+def make_task(config: TrainingConfig, cache: Path | None) -> Task:
+    """Build the task that a configuration asks for; nothing is read yet."""
+    if config.kind == "tiles":
+        return TileTask(config, cache=cache)
+    return CellTask(config, cache=cache)
+
+
+def prepare_data(config: TrainingConfig, *, cache: Path, max_minutes: float | None = None) -> bool:
+    """Render and keep what a training needs, without training.
 
     Parameters
     ----------
-    reader
-        The model.
-    fields
-        Number of fields.
-    size_px
-        Side of a field in pixels of 0.5 µm.
-    first_seed
-        Seed of the first field.
+    config
+        Settings.
+    cache
+        Folder that keeps it.
+    max_minutes
+        Stop after so many minutes; the next call goes on.
+
+    Returns
+    -------
+    bool
+        Whether all is there.
     """
-    seeds = range(first_seed, first_seed + fields)
-    return measure_model([read_field(reader, seed, size_px) for seed in seeds])
+    until = _deadline(max_minutes)
+    task = make_task(config, cache)
+    task.check()
+    with Journal(None, step=0, shown=True) as journal:
+        return task.prepare(
+            workers=config.workers,
+            tell=lambda done, total: journal.show("prepare", done, total),
+            until=until,
+        )
 
 
 def train_bundle(
@@ -58,89 +78,126 @@ def train_bundle(
     out: Path,
     *,
     cache: Path | None = None,
-    log: Path | None = None,
-    progress: Progress | None = None,
-) -> Path:
-    """Render fields, train the network, measure it, and write the bundle.
+    resume: bool = True,
+    max_minutes: float | None = None,
+    device: str = "auto",
+) -> Path | None:
+    """Train, measure, and write the bundle; under ``torchrun``, together with other processes.
 
     Parameters
     ----------
     config
         Settings.
     out
-        Folder of bundles; the bundle lands in ``out/<name>/<version>``.
+        Folder of bundles; the bundle lands in ``out/<name>/<version>``, checkpoint and log in
+        ``out/<name>/<version>.training``.
     cache
-        Folder that keeps rendered fields between runs.
-    log
-        JSON-lines file for the losses.
-    progress
-        Shows how far rendering and training are.
+        Folder that keeps rendered fields between runs; None keeps nothing.
+    resume
+        Go on from the checkpoint, where there is one; False starts anew.
+    max_minutes
+        End this leg with a checkpoint after so many minutes; the next call goes on.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Returns
     -------
-    pathlib.Path
-        The bundle's folder.
+    pathlib.Path or None
+        The bundle's folder; None where the time was up before the last step.
+
+    Raises
+    ------
+    PathologyError
+        If settings, data, device, checkpoint or output folder are not valid.
     """
-    shown = progress if progress is not None else Progress(disable=True)
-    rendering = shown.add_task("render fields", total=config.fields)
-    samples = render_samples(
-        range(config.fields),
-        config.field_px,
-        workers=config.workers,
-        folder=cache,
-        done=lambda: shown.advance(rendering),
+    until = _deadline(max_minutes)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.threads)
+    try:
+        with join_ranks(device) as ranks:
+            return _train(config, ranks, out, cache=cache, resume=resume, until=until)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(
+    config: TrainingConfig,
+    ranks: Ranks,
+    out: Path,
+    *,
+    cache: Path | None,
+    resume: bool,
+    until: float,
+) -> Path | None:
+    ranks.share(config.batch)
+    task = make_task(config, cache)
+    task.check()
+    folder = run_folder(config, out)
+    checkpoint = folder / CHECKPOINT_FILE
+    state = TrainingState(config, task, ranks, data=task.data)
+    if ranks.first:
+        _make_folder(folder, anew=not resume)
+    ranks.wait()
+    if checkpoint.is_file():
+        before = state.load(checkpoint, config)
+        if ranks.first:
+            say(f"going on from step {state.step} of {config.steps} ({checkpoint})")
+        if ranks.first and before != state.data:
+            say(f"warning: examples were made by {before} until now, and by {state.data} from here")
+    with Journal(folder if ranks.first else None, step=state.step, shown=ranks.first) as journal:
+        loop = Loop(
+            config=config,
+            task=task,
+            ranks=ranks,
+            state=state,
+            journal=journal,
+            checkpoint=checkpoint,
+        )
+        finished = loop.run(until)
+    if not finished:
+        if ranks.first:
+            say(f"stopped at step {state.step} of {config.steps}; the same command goes on")
+        return None
+    bundle = out / config.name / config.version
+    if ranks.first:
+        bundle = _export(config, task, ranks, state, out)
+    ranks.wait()
+    return bundle
+
+
+def _export(
+    config: TrainingConfig, task: Task, ranks: Ranks, state: TrainingState, out: Path
+) -> Path:
+    best = config.keep == "best"
+    dtype = str(precision_of(config, ranks.device)).removeprefix("torch.")
+    export = Export(
+        step=state.best_step if best else state.step,
+        steps=config.steps,
+        chosen=config.keep,
+        metrics=state.best_metrics if best else {},
+        settings=config.plain,
+        settings_sha256=config.sha256,
+        hardware=f"{ranks.world} × {_device_name(ranks.device)}, {dtype}, "
+        f"{state.minutes:.0f} minutes",
     )
-    training = shown.add_task("train", total=config.steps)
-
-    def report(state: TrainingState) -> None:
-        loss = f"train (loss {state.losses['total']:.2f})"
-        shown.update(training, completed=state.step, description=loss)
-
-    network = train_network(config, samples, log=log, report=report)
-    manifest = _manifest(config, network)
-    reader = Engine(network, manifest, load_config(), device="cpu")
-    metrics = evaluate_reader(reader, fields=config.holdout_fields, size_px=config.field_px)
-    directory = out / config.name / config.version
-    write_bundle(
-        directory,
-        network,
-        manifest,
-        _golden(manifest, config.field_px),
-        card=render_card(config, manifest, metrics),
-    )
-    return directory
+    return task.export(state.chosen(config.keep), out, export)
 
 
-def _manifest(config: TrainingConfig, network: CellNet) -> ModelManifest:
-    stain = load_config().stain
-    text = json.dumps(config.model_dump(mode="json"), sort_keys=True)
-    return ModelManifest(
-        name=config.name,
-        version=config.version,
-        network=NetworkSpec(name="cellnet", args=config.network),
-        input=ModelInput(
-            mpp=0.5,
-            halo_px=network.halo_px,
-            context_factor=network.context_factor,
-            context_halo_px=network.context_halo_px,
-        ),
-        stain=StainVectors(haematoxylin=stain.haematoxylin, dab=stain.dab),
-        licence="Apache-2.0",
-        intended_use=INTENDED_USE,
-        training={
-            "data": "procedural tissue (pathology.synthesis); no slide of a patient",
-            "settings": config.model_dump(mode="json"),
-            "settings_sha256": hashlib.sha256(text.encode()).hexdigest(),
-            "torch": package_version("torch"),
-            "parameters": sum(part.numel() for part in network.parameters()),
-        },
-        weights_sha256="0" * 64,  # filled in when the weights are written
-    )
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
-def _golden(manifest: ModelManifest, size_px: int) -> GoldenInput:
-    seed = HOLDOUT_SEED - 1
-    spec = random_field_spec(np.random.default_rng(seed), size_px=size_px, mpp=manifest.input.mpp)
-    field = render_field(spec, seed)
-    red, green, blue = (float(value) for value in field.white)
-    return GoldenInput.from_field(field.rgb, (red, green, blue), manifest.input.spec)
+def _make_folder(folder: Path, *, anew: bool) -> None:
+    try:
+        if anew and folder.is_dir():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be made ({error.strerror or error})",
+            fix="Give a folder that may be written as --out.",
+        ) from error
+
+
+def _deadline(max_minutes: float | None) -> float:
+    return math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes

@@ -5,24 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from pathology.assets import config_path, models_dir
 from pathology.errors import ModelError
 from pathology.inference.bundle import load_bundle, load_model, verify_golden
 from pathology.training.config import load_training_config
-from pathology.training.measure import measure_model, read_field
-from pathology.training.run import HOLDOUT_SEED, train_bundle
+from pathology.training.measure import HOLDOUT_SEED, measure_model, read_field
+from pathology.training.run import run_folder, train_bundle
+
+#: The machinery in seconds; the network learns nothing.
+BRIEF = (
+    "steps=2",
+    "batch=2",
+    "warmup_steps=1",
+    "measure_fields=1",
+    "holdout_fields=2",
+    "field_px=192",
+    "workers=0",
+    "log_every=1",
+    "threads=1",
+    "sources=[{kind: synthetic, fields: 2}]",
+)
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    threads = torch.get_num_threads()
-    try:
-        config = load_training_config(config_path("training/tiny.yaml"))
-        return train_bundle(config, tmp_path_factory.mktemp("models"))
-    finally:
-        torch.set_num_threads(threads)
+    config = load_training_config(config_path("training/tiny.yaml"), BRIEF)
+    out = tmp_path_factory.mktemp("models")
+    # A leg without time ends with a checkpoint, after one step at the most; the next one goes on.
+    assert train_bundle(config, out, max_minutes=0, device="cpu") is None
+    assert (run_folder(config, out) / "checkpoint.safetensors").is_file()
+    bundle = train_bundle(config, out, device="cpu")
+    assert bundle is not None
+    return bundle
 
 
 def test_the_bundle_is_whole(bundle: Path) -> None:
@@ -57,9 +72,9 @@ def test_the_bundled_model_finds_synthetic_cells() -> None:
     # A floor far below the card's figures: it catches a broken bundle, not a worse one.
     reader = load_model("her2-cells")
     figures = measure_model([read_field(reader, HOLDOUT_SEED + k, 256) for k in range(6)])
-    assert figures["detection_f1"].value > 0.85
+    assert figures["detection_f1"].value > 0.8
     assert figures["outline_error_um"].value < 2.0
-    assert figures["pattern_accuracy"].value > 0.7
+    assert figures["pattern_accuracy"].value > 0.6
 
 
 def test_the_card_of_the_bundled_model_names_its_weights_and_figures() -> None:

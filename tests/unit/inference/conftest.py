@@ -14,6 +14,7 @@ from torch.nn import functional
 from pathology.config import load_config
 from pathology.geometry import Box0, Spacing
 from pathology.inference.manifest import ModelInput, ModelManifest, NetworkSpec, StainVectors
+from pathology.nn.cellnet import CellHeads, CellPlaces
 from pathology.stain import StainMatrix
 from pathology.tiling import InputSpec, TileBatch, TileGrid, TileRef, lay_grid
 
@@ -24,12 +25,6 @@ class Maps(NamedTuple):
     centre: Tensor
     features: Tensor
     context: Tensor
-
-
-class Heads(NamedTuple):
-    rays_um: Tensor
-    offset_um: Tensor
-    class_logits: Tensor
 
 
 class BlurNet(nn.Module):
@@ -53,13 +48,14 @@ class BlurNet(nn.Module):
         blurred = functional.conv2d(half[:, :1], self.kernel.to(half.dtype), padding=4)
         return Maps((blurred - 0.2) * 40, half, context)
 
-    def heads(self, features_at: Tensor, context_at: Tensor) -> Heads:
-        n = len(features_at)
-        dark = features_at[:, :1]
+    def describe(self, maps: Maps, places: CellPlaces) -> CellHeads:
+        image, row, column, context_row, context_column = places
+        n = len(image)
+        dark = maps.features[image, :1, row, column].float()
         logits = torch.zeros((n, 6))
         logits[:, 0] = 8 * (dark[:, 0] - 0.3)
-        logits[:, 3] = context_at[:, 0]
-        return Heads(6.0 + 0.0 * dark.expand(n, 32), torch.full((n, 2), self.offset_um), logits)
+        logits[:, 3] = maps.context[image, 0, context_row, context_column].float()
+        return CellHeads(6.0 + 0.0 * dark.expand(n, 32), torch.full((n, 2), self.offset_um), logits)
 
 
 def draw_cells(

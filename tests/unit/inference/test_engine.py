@@ -19,6 +19,7 @@ from pathology.errors import ReasonCode, SlideError
 from pathology.geometry import Spacing
 from pathology.inference import Engine, ModelManifest
 from pathology.inference.engine import fuse_batch_norm
+from pathology.nn.cellnet import CellPlaces
 from pathology.nn.registry import build_network
 from pathology.stain import StainMatrix, optical_density
 from pathology.tiling import InputSpec, TileBatch
@@ -210,12 +211,9 @@ def test_long_rays_end_in_the_halo(
     manifest: ModelManifest, make_field: MakeField, blur_net: Callable[..., nn.Module]
 ) -> None:
     class Long(blur_net):  # type: ignore[misc, valid-type]
-        def heads(self, features_at: Tensor, context_at: Tensor) -> Any:
-            return (
-                super()
-                .heads(features_at, context_at)
-                ._replace(rays_um=torch.full((len(features_at), 32), 45.0))
-            )
+        def describe(self, maps: Any, places: CellPlaces) -> Any:
+            found = super().describe(maps, places)
+            return found._replace(rays_um=torch.full((len(places.row), 32), 45.0))
 
     field = make_field(256, od=0.4, noise=12)
     engine = Engine(Long(), manifest, settings())
@@ -306,8 +304,12 @@ def test_fusing_changes_nothing_but_the_speed(manifest: ModelManifest) -> None:
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
     detail, context = torch.rand(1, 2, 64, 64), torch.rand(1, 1, 32, 32)
     with torch.inference_mode():
-        for a, b in zip(network(detail, context), fused(detail, context), strict=True):
-            np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-4, rtol=1e-4)
+        plain, quick = network(detail, context), fused(detail, context)
+    pairs = [(plain.centre, quick.centre), (plain.fine, quick.fine)]
+    for name in ("outline", "context"):
+        pairs += zip(getattr(plain, name), getattr(quick, name), strict=True)
+    for a, b in pairs:
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-4, rtol=1e-4)
 
 
 MEMORY = """

@@ -63,7 +63,8 @@ def test_list(models: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"kind": "tiles"}, "kind"),
+        ({"kind": "slides"}, "kind"),
+        ({"kind": "tiles"}, r"tiles\.outputs: Field required"),
         ({"classes": ["tumour", "other"]}, "classes"),
         ({"weights_sha256": "abc"}, "weights_sha256"),
         ({"surprise": 1}, "surprise"),

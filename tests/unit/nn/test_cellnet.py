@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pathology.errors import ModelError
-from pathology.nn.cellnet import CellNet
+from pathology.nn.cellnet import CellMaps, CellNet, CellPlaces
 from pathology.nn.registry import build_network
 
 
@@ -16,10 +16,16 @@ def seen(gradient: torch.Tensor) -> tuple[int, int]:
     return int(min(rows.min(), cols.min())), int(max(rows.max(), cols.max()))
 
 
-@pytest.fixture
-def linear_network() -> CellNet:
+def at(spot: int, context_spot: int) -> CellPlaces:
+    """One cell on the diagonal of the maps."""
+    image, here, there = (torch.tensor([value]) for value in (0, spot, context_spot))
+    return CellPlaces(image=image, row=here, column=here, context_row=there, context_column=there)
+
+
+@pytest.fixture(params=[1, 4])
+def linear_network(request: pytest.FixtureRequest) -> CellNet:
     # Positive weights keep every rectifier open, so that no gradient is lost by chance.
-    network = CellNet().eval()
+    network = CellNet(head_scales=request.param).eval()
     for parameter in network.parameters():
         if parameter.dim() > 1:
             torch.nn.init.constant_(parameter, 0.01)
@@ -35,14 +41,16 @@ def test_the_receptive_field_fits_the_halo(linear_network: CellNet) -> None:
     # Peaks compete within 3 µm, so the maps are also needed 3 pixels beyond the core's edge.
     for spot in (*range(first // 2 - 3, first // 2 + 8), *range(last // 2 - 8, last // 2 + 4)):
         detail.grad = None
-        target = maps.features[0, :, spot, spot].sum() + maps.centre[0, :, spot, spot].sum()
+        heads = linear_network.describe(maps, at(spot, 88))
+        target = heads.rays_um.sum() + maps.centre[0, :, spot, spot].sum()
         target.backward(retain_graph=True)
         low, high = seen(detail.grad)
         assert low >= first - CellNet.halo_px
         assert high <= last + CellNet.halo_px
     for spot in (*range(80, 88), *range(88, 96)):  # a core of 16 context pixels
         context.grad = None
-        maps.context[0, :, spot, spot].sum().backward(retain_graph=True)
+        heads = linear_network.describe(maps, at(80, spot))
+        heads.class_logits.sum().backward(retain_graph=True)
         low, high = seen(context.grad)
         assert low >= 80 - CellNet.context_halo_px
         assert high <= 95 + CellNet.context_halo_px
@@ -51,7 +59,7 @@ def test_the_receptive_field_fits_the_halo(linear_network: CellNet) -> None:
 def test_classes_cannot_see_the_dab(linear_network: CellNet) -> None:
     detail = torch.rand(1, 2, 64, 64, requires_grad=True)
     maps = linear_network(detail, torch.rand(1, 1, 32, 32))
-    heads = linear_network.heads(maps.features[:, :, 16, 16], maps.context[:, :, 8, 8])
+    heads = linear_network.describe(maps, at(16, 8))
     heads.class_logits.sum().backward(retain_graph=True)
     haematoxylin, dab = detail.grad[0]
     assert float(haematoxylin.abs().max()) > 0
@@ -60,10 +68,30 @@ def test_classes_cannot_see_the_dab(linear_network: CellNet) -> None:
     assert float(detail.grad[0, 1].abs().max()) > 0
 
 
-def test_the_cost_stays_within_the_budget() -> None:
+def test_every_scale_is_read_at_the_cell_s_own_place() -> None:
+    network = CellNet(head_scales=3).eval()
+    maps = network(torch.rand(2, 2, 128, 128), torch.rand(2, 1, 64, 64))
+    place = CellPlaces(*(torch.tensor([value]) for value in (1, 37, 22, 19, 50)))
+
+    def changed(part: str, scale: int, row: int, column: int) -> float:
+        levels = [level.clone() for level in getattr(maps, part)]
+        levels[scale][1, :, row, column] += 1.0
+        other = CellMaps(**{**maps._asdict(), part: tuple(levels)})
+        before, after = (network.describe(each, place) for each in (maps, other))
+        return sum(float((a - b).detach().abs().sum()) for a, b in zip(before, after, strict=True))
+
+    for scale in range(3):
+        assert changed("outline", scale, 37 >> scale, 22 >> scale) > 0
+        assert changed("outline", scale, (37 >> scale) + 1, 22 >> scale) == 0
+        assert changed("context", scale, 19 >> scale, 50 >> scale) > 0
+        assert changed("context", scale, 19 >> scale, (50 >> scale) - 1) == 0
+
+
+@pytest.mark.parametrize("scales", [1, 3])
+def test_the_cost_stays_within_the_budget(scales: int) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    network = CellNet().eval()
+    network = CellNet(head_scales=scales).eval()
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network(torch.rand(1, 2, 1152, 1152), torch.rand(1, 1, 384, 384))
     # Per pixel of a core of 1,024 px, halos included.

@@ -8,7 +8,7 @@ from shapely.geometry import box as rectangle
 
 from pathology.cells.table import CELL_CLASSES, CellTable
 from pathology.geometry import Box0, Spacing
-from pathology.pipeline.reading import TileReading, _inside, _judge, evaluable_area
+from pathology.pipeline.reading import TileReading, _judge, evaluable_area, inside
 from pathology.runs import TileRow
 from pathology.tissue import RegionKind, Regions, StainCheck, TissueFinding, TissueMask
 
@@ -60,7 +60,7 @@ def test_places_outside_the_mask_are_outside() -> None:
     mask = mask_of((0, 0), (19, 39))
     x = np.array([100.0, 99.9, 739.9, 740.0, 115.9, 116.0])
     y = np.array([40.0, 40.0, 359.9, 359.9, 55.9, 55.9])
-    assert _inside(mask, x, y).tolist() == [True, False, True, False, True, False]
+    assert inside(mask, x, y).tolist() == [True, False, True, False, True, False]
 
 
 def test_annotated_in_situ_cells_leave_the_denominator() -> None:

@@ -16,7 +16,9 @@ def test_at_least_four_fields_in_ten_are_almost_bare() -> None:
 
 
 def test_all_scores_and_growth_patterns_occur() -> None:
-    assert {s.composition.architecture for s in SPECS} == set(ARCHITECTURES)
+    # The benchmark asks for a growth pattern that training has never seen.
+    drawn = {s.composition.architecture for s in SPECS}
+    assert drawn == set(ARCHITECTURES) - {"micropapillary"}
     assert np.mean([s.staining.tumour.complete_intense > 0.1 for s in SPECS]) > 0.08
     assert np.mean([s.staining.tumour.complete_weak_moderate > 0.1 for s in SPECS]) > 0.1
     assert np.mean([s.staining.tumour.incomplete_faint > 0.1 for s in SPECS]) > 0.2

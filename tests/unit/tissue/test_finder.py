@@ -179,7 +179,7 @@ def test_dots_of_in_situ_hybridisation_are_refused_and_brown_is_not(scene: Any) 
     config = load_config(overrides=["stain.probes=2"])
     plain = find_tissue(made.slide(), config)
     assert plain.stain.kind == "h_dab"
-    for colour, number in (((0.1, 0.9, 0.5), 900), ((0.9, 0.9, 0.9), 1600)):
+    for colour, number in (((0.1, 0.9, 0.5), 1300), ((0.9, 0.9, 0.9), 1600)):
         dots = np.zeros_like(made.x)
         places = made.rng.integers(2, made.n - 2, size=(number, 2))
         for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):

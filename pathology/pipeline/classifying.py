@@ -1,0 +1,252 @@
+"""Take all tiles of a slide to a model of either kind; for a tile classifier, count whole tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pathology.cells.reader import AnyReader, TileClassifier
+from pathology.cells.table import PATTERNS
+from pathology.config import Config
+from pathology.errors import ReasonCode
+from pathology.geometry import Spacing
+from pathology.pipeline.reading import (
+    TileReading,
+    evaluable_area,
+    inside,
+    read_all_tiles,
+    walk_tiles,
+)
+from pathology.runs import CellWriter, TileRow
+from pathology.scoring import (
+    TILE_CLASSES,
+    SlideScore,
+    TileEvidence,
+    TileOutputs,
+    count_tiles,
+    score_tiles,
+    tile_patterns,
+    tile_score,
+)
+from pathology.tiling import TileBatch, TileGrid, TileRef
+from pathology.tissue import RegionKind, Regions, TissueFinding, TissueMask
+from pathology.types import BoolArray
+from pathology.wsi.slide import Slide
+
+__all__ = ["ClassifiedTiles", "classify_all_tiles", "take_all_tiles", "tile_evidence"]
+
+#: Points per side of the lattice on which tissue and regions are looked up in a tile.
+_LATTICE = 8
+#: A tile counts where tissue that may count covers at least this share of it: with less, it is a
+#: picture of glass, unlike the patches that such models learn from.
+MIN_EVALUABLE_SHARE = 0.25
+
+
+@dataclass(kw_only=True)
+class ClassifiedTiles(TileReading):
+    """Gather what a tile classifier said of the tiles of one slide.
+
+    Parameters
+    ----------
+    side_um
+        Longer side of a tile in µm.
+    outputs
+        What the classifier puts out.
+    """
+
+    side_um: float
+    outputs: TileOutputs
+
+    def score(self, config: Config, refusals: Sequence[ReasonCode]) -> SlideScore:
+        """Score the slide by the guideline, on counts of tiles."""
+        evidence = tile_evidence(
+            self.rows,
+            self.spacing,
+            side_um=self.side_um,
+            outputs=self.outputs,
+            n_in_situ_excluded=self.n_in_situ,
+        )
+        return score_tiles(evidence, config.scoring, refusals=refusals)
+
+    @property
+    def tumour_mm2(self) -> float:
+        """Tissue of the tumour tiles that count, in mm²."""
+        return sum(self._tissue_mm2(row) for row in self.rows if row.n_tumour_cells)
+
+
+def tile_evidence(
+    rows: Iterable[TileRow],
+    spacing: Spacing,
+    *,
+    side_um: float,
+    outputs: TileOutputs,
+    n_in_situ_excluded: int = 0,
+) -> TileEvidence:
+    """Turn the rows of ``tiles.parquet`` into what the rules look at.
+
+    Parameters
+    ----------
+    rows
+        All tiles that were taken up.
+    spacing
+        Size of a level-0 pixel in µm.
+    side_um, outputs, n_in_situ_excluded
+        As in :class:`~pathology.scoring.tiles.TileEvidence`.
+
+    Examples
+    --------
+    >>> row = TileRow(tile_id=0, x_px=0, y_px=0, width_px=256, height_px=256, status="ok",
+    ...               tissue_fraction=1.0, n_cells=1, n_tumour_cells=1, n_complete_intense=1)
+    >>> found = tile_evidence([row], Spacing(x=0.5, y=0.5), side_um=128.0, outputs="patterns")
+    >>> found.x_um.tolist(), found.pattern.tolist()
+    ([64.0], [4])
+    """
+    tiles = list(rows)
+    tumour = [row for row in tiles if row.n_tumour_cells]
+    pattern = [[getattr(row, f"n_{name}") for name in PATTERNS].index(1) for row in tumour]
+    x = [(row.x_px + row.width_px / 2) * spacing.x for row in tumour]
+    y = [(row.y_px + row.height_px / 2) * spacing.y for row in tumour]
+    n_failed = sum(row.status == "failed" for row in tiles)
+    return TileEvidence(
+        x_um=np.array(x, dtype=np.float32),
+        y_um=np.array(y, dtype=np.float32),
+        pattern=np.array(pattern, dtype=np.uint8),
+        side_um=side_um,
+        n_read=len(tiles) - n_failed,
+        n_failed=n_failed,
+        n_in_situ_excluded=n_in_situ_excluded,
+        outputs=outputs,
+    )
+
+
+def take_all_tiles(
+    slide: Slide,
+    finding: TissueFinding,
+    grid: TileGrid,
+    reader: AnyReader,
+    writer: CellWriter,
+    *,
+    regions: Regions | None,
+    config: Config,
+    advance: Callable[[float, float], None],
+) -> TileReading:
+    """Read every tile with enough tissue with a model of either kind.
+
+    Parameters
+    ----------
+    slide, finding, grid, regions, config, advance
+        As in :func:`~pathology.pipeline.reading.read_all_tiles`.
+    reader
+        What finds cells, or classifies tiles.
+    writer
+        Takes the cells; of a tile classifier there are none.
+
+    Returns
+    -------
+    TileReading
+        Rows, counts, and what the score needs.
+    """
+    if isinstance(reader, TileClassifier):
+        return classify_all_tiles(
+            slide, finding, grid, reader, regions=regions, config=config, advance=advance
+        )
+    return read_all_tiles(
+        slide, finding, grid, reader, writer, regions=regions, config=config, advance=advance
+    )
+
+
+def classify_all_tiles(
+    slide: Slide,
+    finding: TissueFinding,
+    grid: TileGrid,
+    reader: TileClassifier,
+    *,
+    regions: Regions | None,
+    config: Config,
+    advance: Callable[[float, float], None],
+) -> ClassifiedTiles:
+    """Classify every tile with enough tissue, in grid order.
+
+    Parameters
+    ----------
+    slide, finding, grid, regions, config, advance
+        As in :func:`~pathology.pipeline.reading.read_all_tiles`.
+    reader
+        What classifies the tiles.
+
+    Returns
+    -------
+    ClassifiedTiles
+        In its rows, ``n_cells`` is 1 for every tile that was classified; ``n_tumour_cells`` and one
+        of the patterns are 1 where it holds tumour that counts.
+    """
+    side_px = max(grid.core_width * grid.spacing.x, grid.core_height * grid.spacing.y)
+    reading = ClassifiedTiles(spacing=grid.spacing, side_um=side_px, outputs=reader.outputs)
+    area, names = evaluable_area(finding), TILE_CLASSES[reader.outputs]
+
+    def read(batch: TileBatch) -> Iterable[TileRow]:
+        codes = reader.classify(batch).codes(tumour_min=config.cells.tumour_min)
+        patterns = tile_patterns(codes, reader.outputs)
+        counts, in_situ = _judge(batch.tiles, finding.tissue, area, regions)
+        reading.class_counts.update(names[code] for code in codes.tolist())
+        reading.n_in_situ += int(np.count_nonzero((patterns >= 0) & in_situ))
+        for tile, pattern, counting in zip(
+            batch.tiles, patterns.tolist(), counts.tolist(), strict=True
+        ):
+            yield _row(tile, pattern if counting else -1)
+
+    walk_tiles(slide, finding, grid, reader, reading, read, config=config, advance=advance)
+    return reading
+
+
+def _judge(
+    tiles: Sequence[TileRef], tissue: TissueMask, area: TissueMask, regions: Regions | None
+) -> tuple[BoolArray, BoolArray]:
+    """Tell which tiles may count as tumour, and which lie in annotated in-situ carcinoma.
+
+    A tile may count where tissue that may count covers a quarter of it, and half of its tissue.
+    """
+    x, y = _points(tiles, "x"), _points(tiles, "y")
+    shape = (len(tiles), _LATTICE * _LATTICE)
+    counts = inside(area, x, y)
+    in_situ = np.zeros(len(x), dtype=np.bool_)
+    if regions is not None:
+        counts &= regions.counts_as_tumour(x, y)
+        in_situ = regions.classify_points(x, y) == RegionKind.IN_SITU
+    n_tissue = inside(tissue, x, y).reshape(shape).sum(axis=1)
+    n_counts, n_in_situ = (part.reshape(shape).sum(axis=1) for part in (counts, in_situ))
+    enough = n_counts >= MIN_EVALUABLE_SHARE * shape[1]
+    return enough & (2 * n_counts >= n_tissue), 2 * n_in_situ >= shape[1]
+
+
+def _points(tiles: Sequence[TileRef], axis: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return one coordinate of the lattice points of all tiles, level-0 pixels, tile by tile."""
+    steps = (np.arange(_LATTICE) + 0.5) / _LATTICE
+    rows, columns = np.meshgrid(steps, steps, indexing="ij")
+    if axis == "x":
+        parts = [tile.core.x + tile.core.width * columns.ravel() for tile in tiles]
+    else:
+        parts = [tile.core.y + tile.core.height * rows.ravel() for tile in tiles]
+    return np.concatenate(parts)
+
+
+def _row(tile: TileRef, pattern: int) -> TileRow:
+    """Make the row of a tile; tissue and focus are filled in later."""
+    core, tumour = tile.core, pattern >= 0
+    counts = {f"n_{name}": int(code == pattern) for code, name in enumerate(PATTERNS)}
+    codes = np.array([pattern] if tumour else [], dtype=np.uint8)
+    return TileRow(
+        tile_id=tile.tile_id,
+        x_px=core.x,
+        y_px=core.y,
+        width_px=core.width,
+        height_px=core.height,
+        status="ok",
+        tissue_fraction=0.0,
+        n_cells=1,
+        n_tumour_cells=int(tumour),
+        tile_score=tile_score(count_tiles(codes)),  # type: ignore[arg-type]
+        **counts,
+    )

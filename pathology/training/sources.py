@@ -1,0 +1,187 @@
+"""Where the fields of the cell network come from, and how several sources are mixed."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+import pathology.synthesis
+from pathology.errors import OutputError
+from pathology.training.samples import Sample, load_sample, make_sample, store_sample
+from pathology.training.stream import example_at
+from pathology.training.task import ENDLESS, random_of
+from pathology.types import IntArray
+
+__all__ = ["FieldSource", "Mixture", "SyntheticFields", "generator_hash"]
+
+#: Fields of an endless source have seeds from here on, beyond those of every measurement.
+ENDLESS_SEED = 2_000_000
+_MIX = 0x313C
+
+
+class FieldSource(Protocol):
+    """Give fields by number; must be picklable."""
+
+    def __len__(self) -> int:
+        """Return the number of distinct fields, or ``ENDLESS``."""
+
+    def sample(self, index: int) -> Sample:
+        """Return one field, always the same for the same number."""
+
+
+@lru_cache(maxsize=1)
+def generator_hash() -> str:
+    """Return the hash (16 hex digits) of the source code that draws synthetic tissue."""
+    folder = Path(pathology.synthesis.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticFields:
+    """Draw procedural tissue, or read what was drawn before.
+
+    Parameters
+    ----------
+    fields
+        Number of distinct fields; None: endless.
+    first
+        Seed of the first field; the others follow.
+    size_px
+        Side in pixels of 0.5 µm.
+    cache
+        Folder that keeps fields between runs, in a folder of its own for each state of the
+        generator's source code and each size; None keeps nothing. Endless fields are not kept.
+
+    Examples
+    --------
+    >>> len(SyntheticFields(fields=12, size_px=128, cache=None))
+    12
+    """
+
+    fields: int | None
+    first: int = 0
+    size_px: int
+    cache: Path | None
+    #: Found out once, in the first process: all processes then agree on the folder.
+    generator: str = field(default_factory=generator_hash)
+
+    def __len__(self) -> int:
+        return ENDLESS if self.fields is None else self.fields
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the kept fields."""
+        if self.cache is None or self.fields is None:
+            return None
+        return self.cache / f"{self.generator}-{self.size_px}"
+
+    def path(self, index: int) -> Path | None:
+        """Return the file of a field, whether it is there or not."""
+        return None if self.folder is None else self.folder / f"{self.first + index:06d}.npz"
+
+    def missing(self) -> list[int]:
+        """Return the numbers of the fields that are to be kept and are not there yet."""
+        paths = {index: self.path(index) for index in range(self.fields or 0)}
+        return [index for index, path in paths.items() if path is not None and not path.is_file()]
+
+    def check(self) -> None:
+        """Make the folder.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be made.
+        """
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder}: cannot be made ({error.strerror})",
+                fix="Give a folder that may be written as --cache.",
+            ) from error
+
+    def sample(self, index: int) -> Sample:
+        """Return one field; renders and keeps it if it is not there yet."""
+        if self.fields is None:
+            return make_sample(ENDLESS_SEED + self.first + index, self.size_px)
+        path = self.path(index)
+        kept = None if path is None else load_sample(path)
+        if kept is not None:
+            return kept
+        made = make_sample(self.first + index, self.size_px)
+        if path is not None:
+            store_sample(made, path)
+        return made
+
+
+class Mixture:
+    """Mix sources by weight, the same at every place of the training.
+
+    Places are dealt out in rounds: in each round every source gets its share, to one example, in an
+    order drawn anew. Within a source the examples come as :func:`example_at` has them.
+
+    Parameters
+    ----------
+    sources
+        At least one.
+    weights
+        Above 0, one for each; relative to each other.
+    seed
+        Seed of the training.
+
+    Examples
+    --------
+    >>> class Numbers:
+    ...     def __len__(self):
+    ...         return 2
+    >>> mixture = Mixture([Numbers(), Numbers()], [3, 1], seed=1)
+    >>> [mixture.at(place)[0] for place in range(8)].count(0)
+    6
+    """
+
+    def __init__(self, sources: Sequence[FieldSource], weights: Sequence[float], seed: int) -> None:
+        self.sources = tuple(sources)
+        self._seed = seed
+        self._counts = _round(weights)
+
+    def at(self, place: int) -> tuple[int, int]:
+        """Return source and example at a place."""
+        turn, within = divmod(place, sum(self._counts))
+        deal = _deal(self._counts, self._seed, turn)
+        source = int(deal[within])
+        ordinal = turn * self._counts[source] + int((deal[:within] == source).sum())
+        return source, example_at(ordinal, len(self.sources[source]), self._seed + source)
+
+    def sample(self, place: int) -> Sample:
+        """Return the field at a place."""
+        source, index = self.at(place)
+        return self.sources[source].sample(index)
+
+
+def _round(weights: Sequence[float]) -> tuple[int, ...]:
+    """Turn weights into whole numbers of examples per round, to about one in a hundred."""
+    shares = [Fraction(weight / sum(weights)).limit_denominator(100) for weight in weights]
+    whole = math.lcm(*(share.denominator for share in shares))
+    if whole > 1000:
+        return tuple(max(1, round(100 * weight / sum(weights))) for weight in weights)
+    return tuple(max(1, int(share * whole)) for share in shares)
+
+
+@lru_cache(maxsize=64)
+def _deal(counts: tuple[int, ...], seed: int, turn: int) -> IntArray:
+    """Return the source of each place of a round."""
+    each = np.repeat(np.arange(len(counts)), counts)
+    return np.asarray(random_of(seed, _MIX, turn).permutation(each), dtype=np.int64)

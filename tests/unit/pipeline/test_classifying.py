@@ -1,0 +1,107 @@
+"""Which tiles count, and what the rules are given of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from shapely.geometry import box as rectangle
+
+from pathology.geometry import Box0, Spacing
+from pathology.pipeline.classifying import _judge, _row, tile_evidence
+from pathology.runs import TileRow
+from pathology.tiling import InputSpec, TileRef, lay_grid
+from pathology.tissue import RegionKind, Regions, TissueMask
+
+SPACING = Spacing(x=0.5, y=0.5)
+BOX = Box0(x=0, y=0, width=512, height=256)
+SPEC = InputSpec(mpp=0.5, halo_px=0, context_factor=1, context_halo_px=0, tile_px=128)
+
+
+def tiles() -> list[TileRef]:
+    """Two rows of four tiles of 128 px."""
+    return list(lay_grid(BOX, SPACING, SPEC, tile_px=512))
+
+
+def mask_of(*boxes: tuple[int, int, int, int]) -> TissueMask:
+    """A mask of 8 level-0 pixels per pixel, true in the boxes (x, y, right, bottom)."""
+    mask = np.zeros((32, 64), dtype=np.bool_)
+    for x, y, right, bottom in boxes:
+        mask[y // 8 : bottom // 8, x // 8 : right // 8] = True
+    return TissueMask(mask=mask, box=BOX, spacing=SPACING)
+
+
+EVERYWHERE = mask_of((0, 0, 512, 256))
+
+
+def test_the_model_lays_the_grid() -> None:
+    assert [tile.core.width for tile in tiles()] == [128] * 8
+
+
+def test_tiles_of_glass_do_not_count() -> None:
+    # A quarter of the first tile, a bit less of the second, nothing of the others.
+    tissue = mask_of((0, 0, 64, 64), (128, 0, 176, 64))
+    counts, in_situ = _judge(tiles(), tissue, tissue, None)
+    assert counts.tolist() == [True] + [False] * 7
+    assert not in_situ.any()
+
+
+def test_tiles_whose_tissue_is_mostly_excluded_do_not_count() -> None:
+    area = mask_of((0, 0, 64, 128), (128, 0, 184, 128))
+    counts, _ = _judge(tiles(), EVERYWHERE, area, None)
+    assert counts.tolist() == [True] + [False] * 7
+
+
+def test_regions_decide_by_half_of_a_tile() -> None:
+    regions = Regions(
+        shapes={
+            RegionKind.TUMOUR: rectangle(0, 0, 200, 128),
+            RegionKind.IN_SITU: rectangle(256, 128, 448, 256),
+        }
+    )
+    counts, in_situ = _judge(tiles(), EVERYWHERE, EVERYWHERE, regions)
+    assert counts.tolist() == [True, True] + [False] * 6
+    assert in_situ.tolist() == [False] * 6 + [True, True]
+    ignored = Regions(shapes={RegionKind.IGNORE: rectangle(0, 0, 90, 128)})
+    counts, _ = _judge(tiles(), EVERYWHERE, EVERYWHERE, ignored)
+    assert counts.tolist() == [False] + [True] * 7
+
+
+@pytest.mark.parametrize(
+    ("pattern", "column", "score"),
+    [
+        (0, "n_unstained", "0"),
+        (1, "n_incomplete_faint", "1+"),
+        (2, "n_incomplete_moderate_intense", "2+"),
+        (3, "n_complete_weak_moderate", "2+"),
+        (4, "n_complete_intense", "3+"),
+    ],
+)
+def test_a_row_counts_one_tile(pattern: int, column: str, score: str) -> None:
+    row = _row(tiles()[5], pattern)
+    assert (row.tile_id, row.x_px, row.y_px) == (5, 128, 128)
+    assert (row.n_cells, row.n_tumour_cells, getattr(row, column)) == (1, 1, 1)
+    assert row.tile_score == score
+    assert row.mean_membrane_od is None
+
+
+def test_a_tile_that_does_not_count_has_no_score() -> None:
+    row = _row(tiles()[0], -1)
+    assert (row.n_cells, row.n_tumour_cells, row.tile_score) == (1, 0, None)
+
+
+def test_stored_rows_give_the_evidence_again() -> None:
+    refs = tiles()
+    rows = [_row(ref, code) for ref, code in zip(refs, [-1, 0, 4, 3, -1, 1, 2], strict=False)]
+    failed = TileRow(
+        tile_id=7, x_px=384, y_px=128, width_px=128, height_px=128, status="failed",
+        tissue_fraction=1.0,
+    )  # fmt: skip
+    found = tile_evidence([*rows, failed], SPACING, side_um=64.0, outputs="patterns")
+    assert found.pattern.tolist() == [0, 4, 3, 1, 2]
+    assert (found.n_read, found.n_failed) == (7, 1)
+    assert found.x_um.tolist() == [96.0, 160.0, 224.0, 96.0, 160.0]
+    assert found.y_um.tolist() == [32.0, 32.0, 32.0, 96.0, 96.0]
+    with pytest.raises(ValueError, match="patterns do not add up"):
+        replace(rows[1], n_complete_intense=1)

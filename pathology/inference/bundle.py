@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -198,7 +199,7 @@ def write_bundle(
     manifest: Manifest,
     golden: AnyGolden,
     *,
-    card: str = "",
+    card: Callable[[Manifest], str] | None = None,
 ) -> Manifest:
     """Write a bundle; the manifest comes last, so that half a bundle is not found.
 
@@ -213,7 +214,7 @@ def write_bundle(
     golden
         Input of the golden check, of the manifest's kind; its output is worked out here.
     card
-        Text of ``MODEL_CARD.md``; empty: none is written.
+        Writes the text of ``MODEL_CARD.md`` from the manifest as written; None writes no card.
 
     Returns
     -------
@@ -240,8 +241,8 @@ def write_bundle(
         **golden.arrays,
         **output,
     )
-    if card:
-        (directory / CARD_FILE).write_text(card, encoding="utf-8")
+    if card is not None:
+        (directory / CARD_FILE).write_text(card(final), encoding="utf-8")
     (directory / MANIFEST_FILE).write_text(final.to_yaml(), encoding="utf-8")
     return final
 

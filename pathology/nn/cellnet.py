@@ -120,7 +120,7 @@ class _UNet(nn.Module):
         self.decoders = nn.ModuleList(_conv(width, width) for width in widths[:-1])
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return (B, widths[k], H/2^k, W/2^k) features of a (B, inputs, H, W) image, finest first."""
+        """Return (B, widths[k], H/2^k, W/2^k) features of (B, inputs, H, W), finest first."""
         x = self.stem(x)
         skips: list[Tensor] = []
         for encoder in self.encoders:

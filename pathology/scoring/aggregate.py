@@ -235,8 +235,9 @@ def _decide(slide: _Slide) -> Decision:
 def _refuse(slide: _Slide, reasons: tuple[ReasonCode, ...]) -> SlideScore:
     wording, presence, params = slide.wording, slide.evidence.presence, slide.params
     few = f"{slide.counts.total:,} {wording.counted}, fewer than {params.min_tumour_cells:,}"
-    if presence is not None and slide.counts.total >= params.min_tumour_cells:
-        few = f"too few that are surely tumour: {presence.describe(params)}"
+    if presence is not None:
+        sure = slide.counts.total < params.min_tumour_cells
+        few = f"{few if sure else 'too few that are surely tumour'}: {presence.describe(params)}"
     none = f"no {wording.none}"
     if presence is not None and slide.counts.total:
         none = f"no tumour: {presence.describe(params)}"

@@ -166,6 +166,11 @@ def _conclude(
         return "unchecked", f"only {check.stained_px} stained pixels to judge the stain by"
     if grey:
         return "not_ihc", "the image has no colour: its channels are equal everywhere"
+    if check.pink_share > config.pink_max:
+        return "not_ihc", (
+            f"{100 * check.pink_share:.0f} % of the stain is pink to red, off the plane of "
+            f"haematoxylin and DAB (limit {100 * config.pink_max:.0f} %), as in an H&E section"
+        )
     if (
         check.brown_share < NO_BROWN
         and check.red_dots_per_mm2 > RED_DOTS_PER_MM2
@@ -180,15 +185,10 @@ def _conclude(
 
 
 def _other_dye(check: StainCheck, hue: HueShares, config: StainConfig, *, saturated: bool) -> str:
-    """Return what dye there is besides haematoxylin and DAB, in words; empty for none.
+    """Return which green, red or black chromogen there is, in words; empty for none.
 
     On saturated glass the tone curve has bent the hues: only gross differences are believed.
     """
-    if check.pink_share > config.pink_max:
-        return (
-            f"{100 * check.pink_share:.0f} % of the stain is pink to red, off the plane of "
-            f"haematoxylin and DAB (limit {100 * config.pink_max:.0f} %), as in an H&E section"
-        )
     if check.green_share > config.green_max or check.cyan_share > config.cyan_max:
         share, limit = max(
             (check.green_share, config.green_max), (check.cyan_share, config.cyan_max)

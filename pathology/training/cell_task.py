@@ -239,8 +239,13 @@ class CellTask:
         reader = Engine(network, manifest, load_config(), device="cpu")
         metrics = evaluate_reader(reader, fields=config.holdout_fields, size_px=config.field_px)
         directory = out / config.name / config.version
-        card = render_card(config, manifest, metrics)
-        write_bundle(directory, network, manifest, _golden(manifest, config.field_px), card=card)
+        write_bundle(
+            directory,
+            network,
+            manifest,
+            _golden(manifest, config.field_px),
+            card=lambda final: render_card(config, final, metrics),
+        )
         return directory
 
     def _manifest(self, network: nn.Module, export: Export | None = None) -> ModelManifest:

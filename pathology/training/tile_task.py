@@ -198,8 +198,13 @@ class TileTask:
         tiles = self._holdout(HOLDOUT_SEED, config.holdout_fields)
         metrics = measure_tiles(self._read(network, tiles, device="cpu"))
         directory = out / config.name / config.version
-        card = render_tile_card(manifest, metrics, n_tiles=len(tiles))
-        write_bundle(directory, network, manifest, _golden(manifest, config.field_px), card=card)
+        write_bundle(
+            directory,
+            network,
+            manifest,
+            _golden(manifest, config.field_px),
+            card=lambda final: render_tile_card(final, metrics, n_tiles=len(tiles)),
+        )
         return directory
 
     def _read(

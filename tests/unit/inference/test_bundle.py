@@ -42,7 +42,7 @@ def golden(spec: InputSpec) -> GoldenInput:
 def folder(
     tmp_path: Path, network: nn.Module, manifest: ModelManifest, golden: GoldenInput
 ) -> Path:
-    write_bundle(tmp_path / "m", network, manifest, golden, card="# Tiny\n")
+    write_bundle(tmp_path / "m", network, manifest, golden, card=lambda final: final.weights_sha256)
     return tmp_path / "m"
 
 
@@ -57,6 +57,8 @@ def test_what_is_written_is_loaded(
         "weights.safetensors",
     ]
     assert bundle.manifest.model_copy(update={"weights_sha256": "0" * 64}) == manifest
+    # The card is written from the manifest that holds the weights' hash.
+    assert (folder / "MODEL_CARD.md").read_text() == bundle.manifest.weights_sha256
     assert not bundle.network.training
     for name, value in network.state_dict().items():
         assert torch.equal(bundle.network.state_dict()[name], value)

@@ -85,7 +85,7 @@ def picture() -> np.ndarray:
 def folder(tmp_path: Path, picture: np.ndarray) -> Path:
     manifest = tile_manifest()
     golden = GoldenTiles.from_field(picture, WHITE, manifest.input.spec)
-    write_bundle(tmp_path / "m", random_network(), manifest, golden, card="# Tiny\n")
+    write_bundle(tmp_path / "m", random_network(), manifest, golden, card=lambda _: "# Tiny\n")
     return tmp_path / "m"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from pydantic import ValidationError
 
 from pathology.calibration.blank import BlankLimit, limit_of_blank
 from pathology.calibration.margins import CutGrid, margin_tables
@@ -23,7 +24,8 @@ from pathology.calibration.posterior import (
 )
 from pathology.calibration.samples import SlideSample
 from pathology.cells import classify
-from pathology.config import Config, MeasurementConfig
+from pathology.config import Config, MeasurementConfig, list_problems
+from pathology.errors import UsageError
 from pathology.scoring import (
     ClusterSizes,
     Guideline,
@@ -40,13 +42,17 @@ from pathology.stain.calibration import (
 )
 from pathology.types import AnyArray
 
-__all__ = ["Fit", "Fitter", "Method", "predict_intensity", "predict_score"]
+__all__ = ["CalibrationError", "Fit", "Fitter", "Method", "predict_intensity", "predict_score"]
 
 Method = Literal["gain", "cutoffs"]
 
 #: Steps per doubling of the two grids: 4.4 % for one gain, 12 % for three cut-offs, whose
 #: combinations grow with the third power. Means over the grid are finer than its steps.
 _GAIN_STEPS, _CUTOFF_STEPS = 16, 6
+
+
+class CalibrationError(UsageError):
+    """The slides do not allow a calibration (exit status 2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +106,11 @@ class Fitter:
         ----------
         without
             Case to leave out; None takes all.
+
+        Raises
+        ------
+        CalibrationError
+            If a cut-off is beyond the densities that are stored.
         """
         kept = [item for item in self.samples if item.case_id != without]
         blank = self._blank(kept)
@@ -185,20 +196,30 @@ class Fitter:
         cuts = [reference.stained_od * stained, reference.moderate_od * moderate]
         # Weak is a word within a pattern: it keeps its place between its neighbours.
         weak = min(max(reference.weak_od * math.sqrt(stained * moderate), cuts[0]), cuts[1])
-        cutoffs = CutoffOds(
-            stained_od=round(cuts[0], 4),
-            contrast_od=round(reference.contrast_od * stained, 4),
-            contrast_exempt_od=round(reference.contrast_exempt_od * stained, 4),
-            weak_od=round(weak, 4),
-            moderate_od=round(cuts[1], 4),
-            intense_od=round(reference.intense_od * intense, 4),
-        )
+        try:
+            cutoffs = CutoffOds(
+                stained_od=round(cuts[0], 4),
+                contrast_od=round(reference.contrast_od * stained, 4),
+                contrast_exempt_od=round(reference.contrast_exempt_od * stained, 4),
+                weak_od=round(weak, 4),
+                moderate_od=round(cuts[1], 4),
+                intense_od=round(reference.intense_od * intense, 4),
+            )
+        except ValidationError as error:
+            raise _out_of_range(error) from error
         intervals = {}
         for place, name in enumerate(("stained_od", "moderate_od", "intense_od")):
             low, high = found.interval(place)
             level = getattr(reference, name)
             intervals[name] = (round(level * low, 4), round(level * high, 4))
         return cutoffs, intervals
+
+
+def _out_of_range(error: ValidationError) -> CalibrationError:
+    return CalibrationError(
+        f"the labels ask for cut-offs that no density can reach: {list_problems(error)}",
+        fix="Check labels, white point and stain, or use --method gain.",
+    )
 
 
 def predict_score(

@@ -36,12 +36,15 @@ __all__ = ["DOUBTFUL", "MAX_CELLS", "MIN_CELLS", "Gathered", "gather"]
 MAX_CELLS = 2000
 #: Evaluable cells below which a slide is left out.
 MIN_CELLS = 100
-#: Flags of slides whose densities cannot be trusted.
+#: Flags of slides whose densities, or whose cells, cannot be trusted.
 DOUBTFUL: frozenset[str] = frozenset(
     {
+        "clipped_pixels",
         "failed_tiles",
         "no_data_in_tissue",
-        "out_of_focus",
+        "nuclear_dab",
+        "partly_out_of_focus",
+        "scattered_tumour_cells",
         "stain_unchecked",
         "white_point_uncertain",
         "white_saturated",
@@ -94,7 +97,8 @@ def gather(
     run_dir
         Output folder of ``her2 score``.
     labels
-        Labels by slide id, path or file name; None takes the run's own ``expected_score``.
+        Labels by slide id, path or file name; None takes the run's own ``expected_score``, which
+        is a score on control slides as well.
     assay, site
         Slides that say another one are left out; None takes all.
 
@@ -167,10 +171,12 @@ def _match(
 ) -> dict[str, SlideLabel]:
     """Return the label of each slide id."""
     if labels is None:
+        # A score says nothing about most cells: a control of score 0 may hold stained cells, and
+        # one of 2+ may be unstained for the most part. So these are labels of scored slides.
         return {
             item.slide_id: SlideLabel(
                 name=item.slide_id,
-                kind=item.role,
+                kind="test",
                 rank=SCORES.index(item.expected_score),
                 where="expected_score",
             )
@@ -186,7 +192,10 @@ def _match(
         by_file[PurePosixPath(item.path).name].add(item.slide_id)
     found: dict[str, SlideLabel] = {}
     for label in labels:
-        ids = names.get(label.name) or by_file.get(PurePosixPath(label.name).name) or set()
+        ids = names.get(label.name) or set()
+        # A label that names a folder means the slide of that folder, and no namesake elsewhere.
+        if not ids and "/" not in label.name and "\\" not in label.name:
+            ids = by_file.get(label.name) or set()
         if len(ids) != 1:
             what = "is not in the run" if not ids else f"fits {len(ids)} slides of the run"
             raise UsageError(
@@ -236,7 +245,8 @@ def _sample(
         rank=label.rank,
         ray_od=cells.ray_od,
         cytoplasm_od=cells.cytoplasm_od,
-        n_cells=result.n_tumour_cells or cells.n,
+        # A kept tile may hold some cells that did not count.
+        n_cells=max(result.n_tumour_cells or 0, cells.n),
         quickhash=result.identity.quickhash or "",
         size_bytes=result.identity.size,
     )

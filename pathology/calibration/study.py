@@ -11,6 +11,7 @@ import numpy as np
 
 from pathology.calibration.concordance import Concordance, compare
 from pathology.calibration.fitting import (
+    CalibrationError,
     Fit,
     Fitter,
     Method,
@@ -20,7 +21,6 @@ from pathology.calibration.fitting import (
 from pathology.calibration.posterior import GAIN_SD
 from pathology.calibration.samples import SlideSample
 from pathology.config import Config, MeasurementConfig
-from pathology.errors import UsageError
 from pathology.stain.calibration import SCORES, calibrated_measurement, reference_cutoffs
 
 __all__ = ["MINIMA", "CalibrationError", "Prediction", "Study", "study_slides"]
@@ -32,10 +32,6 @@ MINIMA: dict[Method, tuple[int, int, int]] = {"gain": (4, 2, 1), "cutoffs": (12,
 UNINFORMED_MIN = 0.75
 #: Share of slides that may change their score within the interval of the gain without a warning.
 UNSETTLED_MAX = 0.1
-
-
-class CalibrationError(UsageError):
-    """The slides do not allow a calibration (exit status 2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +121,8 @@ def study_slides(samples: Sequence[SlideSample], config: Config, method: Method 
     Raises
     ------
     CalibrationError
-        If there are too few slides or scores, or what they say is too vague to be of use.
+        If there are too few slides or scores, what they say is too vague to be of use, or their
+        limit of blank or cut-offs would hide staining.
     """
     ordered = sorted(samples, key=lambda item: item.slide_id)
     _check_minima(ordered, method)
@@ -207,6 +204,14 @@ def _check_fit(fit: Fit, interval: tuple[float, float]) -> None:
             "dark as moderate membranes of this laboratory",
             fix="Check their labels; use negative controls without any staining.",
         )
+    stained_od = fit.gain * fit.cutoffs.stained_od
+    if fit.blank is not None and fit.blank.od >= stained_od:
+        raise CalibrationError(
+            f"the limit of blank ({fit.blank.od:.2f} OD) reaches the cut-off of stained membranes "
+            f"({stained_od:.2f} OD): faint membranes of 1+ would count as unstained",
+            fix="Check the labels and the background of the negative slides; use negative "
+            "controls without any staining.",
+        )
     if fit.at_the_edge:
         raise CalibrationError(
             f"the gain ({fit.gain:.2f}) is at the end of the range that is tried (1/4 to 4)",
@@ -284,12 +289,7 @@ def _with_warnings(study: Study) -> Study:
         )
     if fit.blank is None:
         found.append("no negative slide: the limit of blank stays unknown")
-    elif fit.blank.od >= fit.gain * fit.cutoffs.stained_od:
-        found.append(
-            f"the limit of blank ({fit.blank.od:.2f} OD) is above the cut-off of stained membranes "
-            f"({fit.gain * fit.cutoffs.stained_od:.2f} OD): faint staining below it cannot be seen"
-        )
-    if fit.blank is not None and fit.blank.basis == "score_0":
+    elif fit.blank.basis == "score_0":
         found.append(
             "the limit of blank is from slides of score 0, which may hold faintly stained cells; "
             "negative controls are better"

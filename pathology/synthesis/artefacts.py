@@ -18,6 +18,12 @@ INKS: tuple[tuple[float, float, float], ...] = (
 )  # fmt: skip
 
 
+#: Height and length of the waves of a fold's edge, µm, and the noise table that draws them.
+_WAVE_UM, _WAVE_SCALE_UM, _WAVE_TABLE = 5.0, 22.0, 8
+#: Within this distance of a bubble's edge its shadow darkens everything, µm: twice its sigma.
+_RIM_UM = 4.0
+
+
 class Handling:
     """Hold where folds, bubbles and strokes lie in a field.
 
@@ -36,11 +42,16 @@ class Handling:
     ) -> None:
         self.folds, self.strokes, self.bubbles, self.inks = folds, strokes, bubbles, inks
 
-    def hides(self, x_um: AnyArray, y_um: AnyArray) -> BoolArray:
-        """Tell which points lie under ink that nothing is seen through."""
+    def hides(self, x_um: AnyArray, y_um: AnyArray, bank: NoiseBank) -> BoolArray:
+        """Tell which points nobody should judge: in folds, under ink, at the rim of a bubble."""
         hidden = np.zeros(np.shape(x_um), dtype=np.bool_)
         for line in self.strokes:
             hidden |= np.abs(_across(line, x_um, y_um)) < line[3]
+        for line in self.folds:
+            wave = _WAVE_UM * bank.at(_WAVE_TABLE, x_um, y_um, _WAVE_SCALE_UM)
+            hidden |= np.abs(_across(line, x_um, y_um) + wave) < line[3]
+        for cx, cy, radius in self.bubbles:
+            hidden |= np.abs(np.hypot(x_um - cx, y_um - cy) - radius) < _RIM_UM
         return hidden
 
 
@@ -91,7 +102,7 @@ def add_fold(handling: Handling, block: Block, bank: NoiseBank, layers: Layers) 
     """
     x, y = block.x_um[None, :], block.y_um[:, None]
     for line in handling.folds:
-        wave = 5.0 * bank.grid(8, block.x_um, block.y_um, 22.0)
+        wave = _WAVE_UM * bank.grid(_WAVE_TABLE, block.x_um, block.y_um, _WAVE_SCALE_UM)
         inside = np.clip((line[3] - np.abs(_across(line, x, y) + wave)) / 1.5, 0, 1)
         for layer in (layers.nuclear, layers.body, layers.brown):
             layer *= 1 + 0.9 * inside

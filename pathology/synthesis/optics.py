@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from pathology.synthesis.ground import Layers
 from pathology.synthesis.spec import Appearance
-from pathology.synthesis.transfer import sharpening_sigma_um
+from pathology.synthesis.transfer import sharpening_sigma_um, tone_curve
 from pathology.types import AnyArray, FloatArray, U8Array
 
 __all__ = ["develop", "expose"]
@@ -98,10 +98,8 @@ def develop(od: FloatArray, look: Appearance, mpp: float, noise: FloatArray) -> 
 
 
 def _tone(light: FloatArray, look: Appearance) -> U8Array:
-    if look.contrast != 1.0 or look.brightness != 0.0:
-        light = (light - 128) * np.float32(look.contrast) + np.float32(128 + look.brightness)
-    if look.gamma != 1.0:
-        light = np.asarray(255 * np.clip(light / 255, 0, 1) ** look.gamma, dtype=np.float32)
+    if (look.gamma, look.contrast, look.brightness) != (1.0, 1.0, 0.0):
+        light = tone_curve(light, look.gamma, look.contrast, look.brightness)
     return np.asarray(np.clip(light + 0.5, 0, 255), dtype=np.uint8)
 
 

@@ -94,7 +94,9 @@ def paint_membranes(
     darker, broader = unevenness(bank, spec.staining, x, y)
     width = np.maximum(membranes.width[mine], membranes.width[np.maximum(other, mine)])
     width = np.minimum(width * broader, MAX_WIDTH_UM)
-    od = before_scanner(od * darker, width, spec.appearance, block.mpp)
+    # What is seen is never thinner than the blur and the pixels make it.
+    seen = seen_width(width, spec.appearance.blur_um, block.mpp)
+    od = before_scanner(od * darker, seen, spec.appearance, block.mpp)
     # Grains finer than what the truth says of a ray.
     od *= np.maximum(1 + spec.staining.granularity * bank.at(12, x, y, 0.8), 0.3)
     od, width = before_blur(od, width, spec.appearance.blur_um, block.mpp)
@@ -102,14 +104,23 @@ def paint_membranes(
     layers.brown.ravel()[flat] += np.maximum(line, 0).astype(np.float32)
 
 
+def _painted_width(width: FloatArray, blur_um: float, mpp: float) -> FloatArray:
+    thin = np.sqrt(np.maximum(width**2 - (_FWHM * blur_um) ** 2, 0))
+    return np.asarray(np.maximum(thin, _MIN_LINE_PX * mpp), dtype=np.float32)
+
+
+def seen_width(width: FloatArray, blur_um: float, mpp: float) -> FloatArray:
+    """Return the width (FWHM, µm) that a line wanted ``width`` wide has after the blur."""
+    painted = _painted_width(width, blur_um, mpp)
+    return np.asarray(np.hypot(painted, _FWHM * blur_um), dtype=np.float32)
+
+
 def before_blur(
     od: FloatArray, width: FloatArray, blur_um: float, mpp: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return peak and width of a line that the blur turns into ``od`` and ``width``."""
-    optics = _FWHM * blur_um
-    thin = np.sqrt(np.maximum(width**2 - optics**2, 0))
-    thin = np.maximum(thin, _MIN_LINE_PX * mpp)
-    return od * np.sqrt(thin**2 + optics**2) / thin, thin
+    thin = _painted_width(width, blur_um, mpp)
+    return od * seen_width(width, blur_um, mpp) / thin, thin
 
 
 def paint_nuclei(

@@ -20,6 +20,7 @@ from pathology.synthesis.paint import paint_bodies, paint_membranes, paint_nucle
 from pathology.synthesis.placing import place_cells
 from pathology.synthesis.spec import Appearance, FieldSpec
 from pathology.synthesis.staining import Membranes, classify_rays
+from pathology.synthesis.transfer import tone_curve
 from pathology.synthesis.truth import FieldCells
 from pathology.types import AnyArray, FloatArray, U8Array
 
@@ -173,9 +174,8 @@ def render_block(
 
 def glass(look: Appearance) -> tuple[float, float, float]:
     """Return R, G, B of bare glass after the tone curve."""
-    light = np.asarray(look.white, dtype=np.float64)
-    light = (light - 128) * look.contrast + 128 + look.brightness
-    light = 255 * (np.clip(light, 0, 255) / 255) ** look.gamma
+    white = np.asarray(look.white, dtype=np.float64)
+    light = np.clip(tone_curve(white, look.gamma, look.contrast, look.brightness), 0, 255)
     red, green, blue = light.tolist()
     return red, green, blue
 
@@ -239,7 +239,7 @@ def collect(scene: Scene, index: AnyArray, rays: Rays, ray_od: FloatArray) -> Fi
         membrane_od=np.concatenate([mean, blank]),
         pattern=np.concatenate([pattern, np.zeros(len(loose), np.uint8)]),
         visible=np.concatenate([cells["nucleus"][index] | (pattern > 0), loose >= 0])
-        & ~scene.handling.hides(cells["nx"][both], cells["ny"][both]),
+        & ~scene.handling.hides(cells["nx"][both], cells["ny"][both], scene.bank),
     )
 
 

@@ -248,7 +248,7 @@ def _render(
     elif kind == "fluorescence":
         rgb = _fluorescent(rgb, look)
     if look.jpeg_quality:
-        rgb = jpeg_round_trip(rgb, look.jpeg_quality)
+        rgb = jpeg_round_trip(rgb, look.jpeg_quality, look.jpeg_subsampling)
     return rgb, region
 
 

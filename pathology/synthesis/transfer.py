@@ -18,7 +18,7 @@ from pathology.stain import StainMatrix
 from pathology.synthesis.spec import Appearance
 from pathology.types import AnyArray, FloatArray
 
-__all__ = ["before_scanner", "sharpening_sigma_um"]
+__all__ = ["before_scanner", "sharpening_sigma_um", "tone_curve"]
 
 #: Step of the profile on which the line is worked out, µm.
 _STEP_UM = 0.05
@@ -38,6 +38,20 @@ def sharpening_sigma_um(mpp: float) -> float:
     return max(0.45, 0.7 * mpp)
 
 
+def tone_curve(light: AnyArray, gamma: float, contrast: float, brightness: float) -> AnyArray:
+    """Return what a camera's tone curve makes of light, 0 to 255; nothing is clipped above.
+
+    Parameters
+    ----------
+    light
+        Linear light, 255 for the brightest that is stored.
+    gamma, contrast, brightness
+        As in :class:`pathology.synthesis.Appearance`.
+    """
+    stretched = (light - 128) * contrast + 128 + brightness
+    return np.asarray(255 * (np.clip(stretched, 0, None) / 255) ** gamma)
+
+
 def before_scanner(
     od: FloatArray, width_um: FloatArray, look: Appearance, mpp: float
 ) -> FloatArray:
@@ -50,7 +64,7 @@ def before_scanner(
     width_um
         (n,) width (FWHM, µm) after the optics' blur.
     look
-        Stain vectors and sharpening.
+        Stain vectors, glass, sharpening and tone curve.
     mpp
         Pixel size, µm.
 
@@ -65,7 +79,8 @@ def before_scanner(
     >>> bool(abs(plain[0] - 0.4) < 0.01), bool(sharp[0] < 0.4)
     (True, True)
     """
-    inverse = _inverse_table(look.dab, look.white, look.sharpen, mpp)
+    tone = (look.gamma, look.contrast, look.brightness)
+    inverse = _inverse_table(look.dab, look.white, look.sharpen, tone, mpp)
     row = np.interp(width_um, _WIDTHS, np.arange(len(_WIDTHS)))
     low = np.minimum(row.astype(int), len(_WIDTHS) - 2)
     share = (row - low).astype(np.float32)
@@ -81,7 +96,11 @@ def before_scanner(
 
 @lru_cache(maxsize=64)
 def _inverse_table(
-    dab: tuple[float, float, float], white: tuple[float, float, float], sharpen: float, mpp: float
+    dab: tuple[float, float, float],
+    white: tuple[float, float, float],
+    sharpen: float,
+    tone: tuple[float, float, float],
+    mpp: float,
 ) -> FloatArray:
     """Return (widths, 251): the density to paint for wanted densities from 0 to the last peak."""
     stain = load_config().stain
@@ -90,6 +109,7 @@ def _inverse_table(
     x = np.arange(-_HALF_UM, _HALF_UM + _STEP_UM / 2, _STEP_UM)
     sigma = sharpening_sigma_um(mpp) / _STEP_UM
     middle = len(x) // 2
+    glass = np.clip(tone_curve(np.asarray(white), *tone), _LEAST_LIGHT, 255)
     wanted = np.linspace(0.0, _PEAKS[-1], 251)
     table = np.empty((len(_WIDTHS), len(wanted)), dtype=np.float32)
     for row, width in enumerate(_WIDTHS):
@@ -99,8 +119,8 @@ def _inverse_table(
             light = 10.0 ** -(peak * line[:, None] * vector[None, :])
             soft = ndimage.gaussian_filter1d(light, sigma, axis=0, mode="nearest", truncate=2.5)
             sharp = light[middle] + sharpen * (light[middle] - soft[middle])
-            floor = _LEAST_LIGHT / np.asarray(white)
-            seen.append(-np.log10(np.clip(sharp, floor, None)))
+            shown = np.clip(tone_curve(sharp * np.asarray(white), *tone), _LEAST_LIGHT, 255)
+            seen.append(np.log10(glass / shown))
         amounts = reader.unmix(np.asarray(seen, dtype=np.float32))[:, 1].astype(np.float64)
         # Beyond the darkest that the picture shows, the most that can be painted.
         amounts = np.maximum.accumulate(amounts + 1e-9 * np.arange(len(amounts)))

@@ -176,7 +176,7 @@ def network_input(
     glass, gain = white.astype(np.float64), np.ones(2)
     if rng is not None:
         settings = settings if settings is not None else AugmentConfig()
-        glass = np.clip(glass * rng.normal(1.0, settings.white_sd, size=3), 150, 255)
+        glass = np.clip(glass * rng.normal(1.0, settings.white_sd, size=3), 1, 255)
         gain = rng.uniform(*settings.stain_gain, size=2)
     weights = StainMatrix(haematoxylin=stain.haematoxylin, dab=stain.dab).weights * gain
     density = density_table((float(glass[0]), float(glass[1]), float(glass[2])))

@@ -45,6 +45,11 @@ _LIMITS = """## Known limits
 """
 
 
+def _head(manifest: ModelManifest) -> str:
+    use = manifest.intended_use.removeprefix("Research use only.").strip()
+    return _HEAD.format(title=manifest.title, intended_use=use)
+
+
 def _data_section(manifest: ModelManifest) -> str:
     training = manifest.training
     sources = training.get("settings", {}).get("sources", [])
@@ -121,7 +126,7 @@ def render_card(
         "measured on the frozen benchmark: `python scripts/evaluate_model.py`.\n\n"
         + table(("figure", "value", "95 % interval", "n"), rows)
     )
-    head = _HEAD.format(title=manifest.title, intended_use=manifest.intended_use)
+    head = _head(manifest)
     command = "her2 train --config FILE  # its settings stand in model.yaml"
     return _join(
         [head, _data_section(manifest), _training_section(manifest, command), measured, _LIMITS]
@@ -152,7 +157,7 @@ def render_evidence_card(
     command
         How the model was trained.
     """
-    head = _HEAD.format(title=manifest.title, intended_use=manifest.intended_use)
+    head = _head(manifest)
     made = {
         "Cost and checks": ("bundle", cost_section),
         "Frozen synthetic benchmark": ("benchmark", benchmark_section),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -149,7 +149,9 @@ def read_drawings(
             "holds no region",
             "Draw regions and export annotations; cells are read by kind: qupath_cells.",
         )
-    return cells, areas
+    x, y = cells.centres_px[:, 0], cells.centres_px[:, 1]
+    ignored = shapely.contains_xy(areas.ignored, x, y)
+    return replace(cells, usable=cells.usable & ~ignored), areas
 
 
 class _Parts:

@@ -83,6 +83,7 @@ class Loop:
             if measured:
                 self._measure()
             if stop or measured or state.step % config.checkpoint_every == 0:
+                self._check_finite(sums)  # a broken state must not replace a good checkpoint
                 mark = self._count_time(mark)
                 self._save()
             if stop and not last:
@@ -109,15 +110,19 @@ class Loop:
         self.state.minutes += (now - mark) / 60
         return now
 
-    def _report(self, sums: Mapping[str, Tensor]) -> bool:
-        """Write the losses down; tell whether a process ran out of time."""
-        losses = {name: float(value) for name, value in sums.items()}
-        late = losses.pop("late") > 0
-        if not math.isfinite(losses["total"]):
+    def _check_finite(self, sums: Mapping[str, Tensor]) -> None:
+        if not math.isfinite(float(sums["total"])):
+            losses = {name: float(value) for name, value in sums.items()}
             raise UsageError(
                 f"the loss is not finite at step {self.state.step}: {losses}",
                 fix="Set a smaller learning_rate, or precision to bf16 or fp32.",
             )
+
+    def _report(self, sums: Mapping[str, Tensor]) -> bool:
+        """Write the losses down; tell whether a process ran out of time."""
+        self._check_finite(sums)
+        losses = {name: float(value) for name, value in sums.items()}
+        late = losses.pop("late") > 0
         rate = self.config.learning_rate_at(self.state.step - 1)
         self.journal.write("train", self.state.step, {**losses, "learning_rate": rate})
         note = f"(loss {losses['total']:.3f}{self._best_note()})"

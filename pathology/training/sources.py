@@ -175,9 +175,11 @@ def _round(weights: Sequence[float]) -> tuple[int, ...]:
     """Turn weights into whole numbers of examples per round, to about one in a hundred."""
     shares = [Fraction(weight / sum(weights)).limit_denominator(100) for weight in weights]
     whole = math.lcm(*(share.denominator for share in shares))
-    if whole > 1000:
-        return tuple(max(1, round(100 * weight / sum(weights))) for weight in weights)
-    return tuple(max(1, int(share * whole)) for share in shares)
+    if whole > 1000 or 0 in shares:
+        # A rare source stands once in a round, and the others as often as their weight says.
+        scale = min(1000, math.ceil(sum(weights) / min(weights)))
+        return tuple(max(1, round(scale * weight / sum(weights))) for weight in weights)
+    return tuple(int(share * whole) for share in shares)
 
 
 @lru_cache(maxsize=64)

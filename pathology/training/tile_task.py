@@ -254,7 +254,7 @@ class TileTask:
         settings = self._config.augment
         if self.options.channels == "stains":
             return network_input(rgb, white, self._stain, rng, settings)[0]
-        glass = np.clip(white * rng.normal(1.0, settings.white_sd, size=3), 150, 255)
+        glass = np.clip(white * rng.normal(1.0, settings.white_sd, size=3), 1, 255)
         stains = StainMatrix(haematoxylin=self._stain.haematoxylin, dab=self._stain.dab)
         inputs = TileInputs(CHANNELS["rgb"], glass.tolist(), stains, torch.device("cpu"))
         found: FloatArray = inputs(torch.from_numpy(rgb[None].copy()))[0].contiguous().numpy()

@@ -9,14 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 from laboratory import make_laboratory, make_slide
-from runs_of import TILE_CELLS, write_run
+from runs_of import TILE_CELLS, table_of, write_run
 
-from pathology.calibration import Gathered, SlideSample, gather, read_labels
-from pathology.calibration.gather import MAX_CELLS, _spread
+from pathology.calibration import Gathered, SlideSample, gather, limit_of_blank, read_labels
+from pathology.calibration.gather import DOUBTFUL, MAX_CELLS, _spread
 from pathology.config import load_config
 from pathology.errors import OutputError, PathologyError, UsageError
-from pathology.scoring import TILE_FLAG
-from pathology.stain.calibration import apply_calibration, load_calibration
+from pathology.report.words import FLAG_WORDS
+from pathology.runs import count_columns
+from pathology.scoring import TILE_FLAG, counts_from_codes
+from pathology.stain.calibration import (
+    apply_calibration,
+    load_calibration,
+    reference_cutoffs,
+)
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +110,29 @@ def test_the_runs_own_expected_scores_serve(run: Path, lab: list[SlideSample]) -
         assert (mine.rank, mine.quickhash) == (theirs.rank, theirs.quickhash)
 
 
+def test_an_expected_score_of_a_control_is_a_score_and_no_intensity(
+    lab: list[SlideSample], tmp_path: Path
+) -> None:
+    # Score 0 with 8 % of faint cells: the limit of blank must not reach them.
+    rays = np.full((125, 32), 6, dtype=np.uint8)
+    rays[:10] = 20
+    ultralow = SlideSample(**{**vars(lab[0]), "ray_od": rays, "cytoplasm_od": np.zeros(125, "f4")})
+    slides = [ultralow, *lab[1:]]
+    folder = write_run(tmp_path / "out", slides, change=lambda _: {"role": "control"})
+    found = gather(folder)
+    assert {item.kind for item in found.samples} == {"test"}
+    assert [item.rank for item in found.samples] == [0, 1, 2, 3]
+    blank = limit_of_blank(found.samples, min_stained_share=0.125, cutoffs=reference_cutoffs())
+    assert blank is not None
+    assert (blank.od, blank.basis) == (0.06, "score_0")
+    # Only an expected intensity makes a control of a slide.
+    labels = csv(tmp_path, "path,role,expected_intensity\ns0-000,control,negative\n")
+    (control,) = gather(folder, read_labels(labels)).samples
+    assert (control.kind, control.rank) == ("control", 0)
+
+
 def test_labels_name_slides_by_id_path_or_file(run: Path, tmp_path: Path) -> None:
-    text = "path,score\ns0-000,1+\nslides/s1-000.svs,2+\nelsewhere/s2-000.svs,3+\n"
+    text = "path,score\ns0-000,1+\nslides/s1-000.svs,2+\ns2-000.svs,3+\n"
     found = gather(run, read_labels(csv(tmp_path, text)))
     assert {item.slide_id: item.rank for item in found.samples} == {
         "s0-000": 1,
@@ -120,6 +147,9 @@ def test_labels_name_slides_by_id_path_or_file(run: Path, tmp_path: Path) -> Non
     [
         ("path,score\nother.svs,0\n", r"labels\.csv: line 2: 'other\.svs' is not in the run"),
         ("path,score\ns0-000,0\ns0-000.svs,0\n", "are the same slide"),
+        ("path,score\nelsewhere/s2-000.svs,3+\n", "'elsewhere/s2-000.svs' is not in the run"),
+        ("path,score\n/s2-000.svs,3+\n", "'/s2-000.svs' is not in the run"),
+        ("path,score\nelsewhere\\s2-000.svs,3+\n", r"s2-000\.svs' is not in the run"),
     ],
 )
 def test_labels_that_do_not_fit_the_run_are_refused(
@@ -142,7 +172,7 @@ def test_one_file_name_in_two_folders_is_not_guessed(
 def test_slides_that_cannot_be_trusted_are_left_out(lab: list[SlideSample], tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     few = make_slide(rng, 1, n=99, name="few")
-    slides = {
+    slides: dict[str, dict[str, Any]] = {
         "s0-000": {"flags": ("white_point_uncertain",)},
         "s1-000": {
             "status": "not_scorable",
@@ -168,6 +198,24 @@ def test_slides_that_cannot_be_trusted_are_left_out(lab: list[SlideSample], tmp_
         "s3-000": "no_hash",
     }
     assert "out_of_focus" in next(item.text for item in found.left_out if item.slide_id == "s1-000")
+
+
+def test_doubtful_flags_are_flags_that_slides_can_have() -> None:
+    assert set(FLAG_WORDS) >= DOUBTFUL
+    assert {
+        "clipped_pixels",
+        "nuclear_dab",
+        "partly_out_of_focus",
+        "scattered_tumour_cells",
+    } <= DOUBTFUL
+
+
+@pytest.mark.parametrize("flag", sorted(DOUBTFUL))
+def test_each_doubtful_flag_leaves_its_slide_out(
+    lab: list[SlideSample], tmp_path: Path, flag: str
+) -> None:
+    folder = write_run(tmp_path / "out", lab[:1], change=lambda _: {"flags": (flag,)})
+    assert reasons(gather(folder)) == {"s0-000": "doubtful"}
 
 
 def test_copies_of_a_slide_count_once(lab: list[SlideSample], tmp_path: Path) -> None:
@@ -202,6 +250,23 @@ def test_cells_that_did_not_count_are_not_used(lab: list[SlideSample], tmp_path:
     # In most tiles a part counted: which cells is not known.
     folder = write_run(tmp_path / "b", lab[3:], counted=lambda _, _tile, n: n // 2)
     assert reasons(gather(folder)) == {"s3-000": "cells_not_known"}
+
+
+def test_a_small_slide_may_store_more_cells_than_counted(
+    lab: list[SlideSample], tmp_path: Path
+) -> None:
+    # One of the 25 cells of each tile did not count, which is few enough to use them all.
+    table = table_of(lab[0], load_config())
+    rows = np.arange(125) % TILE_CELLS > 0
+    counts = counts_from_codes(table.intensity[rows], table.complete[rows])
+    folder = write_run(
+        tmp_path / "out",
+        lab[:1],
+        counted=lambda _, _tile, n: n - 1,
+        change=lambda _: count_columns(counts),
+    )
+    (found,) = gather(folder).samples
+    assert (found.n, found.n_cells) == (125, 125)
 
 
 def test_large_slides_are_thinned_evenly() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from pathology.calibration import (
     report_text,
     study_slides,
 )
+from pathology.calibration.blank import BlankLimit
 from pathology.calibration.fitting import Fitter, predict_intensity, predict_score
 from pathology.calibration.margins import CutGrid, margin_tables
 from pathology.calibration.posterior import (
@@ -27,6 +29,7 @@ from pathology.calibration.posterior import (
     posterior,
     ratio_grid,
 )
+from pathology.calibration.study import _check_fit
 from pathology.cells import classify
 from pathology.config import load_config
 from pathology.scoring import counts_from_codes, load_guideline
@@ -276,6 +279,51 @@ def test_stained_negatives_are_refused() -> None:
     )
     with pytest.raises(CalibrationError, match="negative slides are stained"):
         study_slides([*lab, control], CONFIG)
+
+
+def blank_control(od: float) -> SlideSample:
+    """Return a negative control whose limit of blank is known."""
+    slide = make_control(np.random.default_rng(16), 0, gain=1.0, name="n")
+    rays = np.full_like(slide.ray_od, round(od * 100))
+    return SlideSample(
+        **{**vars(slide), "ray_od": rays, "cytoplasm_od": np.zeros(slide.n, dtype=np.float32)}
+    )
+
+
+def test_a_limit_of_blank_that_hides_faint_membranes_is_refused() -> None:
+    lab = make_laboratory(13, gain=1.0, per_score=3, n=150)
+    below = study_slides([*lab, blank_control(0.05)], CONFIG)
+    assert below.measurement.limit_of_blank_od == 0.05
+    with pytest.raises(CalibrationError, match="reaches the cut-off of stained") as caught:
+        study_slides([*lab, blank_control(0.20)], CONFIG)
+    assert caught.value.fix
+
+
+def test_the_limit_of_blank_has_to_stay_below_the_cut_off_of_stained() -> None:
+    lab = make_laboratory(13, gain=1.0, per_score=3, n=150)
+    fit = Fitter(lab, CONFIG, "gain").fit()
+
+    def check(od: float) -> None:
+        blank = BlankLimit(od=od, basis="negative_controls", per_slide=())
+        at_one = replace(fit, gain=1.0, blank=blank)
+        _check_fit(at_one, (0.9, 1.1))
+
+    check(0.11)
+    with pytest.raises(CalibrationError, match="reaches the cut-off of stained"):
+        check(0.12)
+
+
+def test_cut_offs_beyond_any_density_are_refused() -> None:
+    lab = make_laboratory(3, gain=1.0, per_score=1, n=100)
+    fitter = Fitter(lab, CONFIG, "cutoffs")
+    combinations = cutoff_combinations(ratio_grid(6), (0.12, 0.28, 0.60))
+    darkest = int(np.argmax(combinations.logs[2]))
+    likelihoods = np.full((7, combinations.logs.shape[1]), -1e6)
+    likelihoods[:, darkest] = 0.0
+    # Intense at four times the reference with a gain of a half: 4.8 OD.
+    with pytest.raises(CalibrationError, match=r"no density can reach: .*intense_od") as caught:
+        fitter._cutoffs(0.5, posterior(likelihoods, combinations))
+    assert caught.value.fix
 
 
 def test_without_a_negative_slide_the_blank_is_unknown() -> None:

@@ -213,6 +213,20 @@ def test_the_place_of_an_ignored_cell_is_not_known(slide: Path) -> None:
     assert annotated[49:51, 47].all()
 
 
+def test_a_cell_inside_an_ignored_area_teaches_nothing(slide: Path) -> None:
+    # QuPath exports the detections that lie in areas a pathologist has struck out.
+    write(
+        slide.with_suffix(".geojson"),
+        feature(square(256, 256, 240), "Annotated", kind="annotation"),
+        feature(square(200, 200, 100), "Ignore*", kind="annotation"),
+        feature(square(200, 200, 10)),
+        feature(square(360, 360, 10)),
+    )
+    sample = load_annotated_source(cells(slide.parent)).sample(0, 256)
+    order = np.argsort(sample.centres_px[:, 0])
+    assert sample.visible[order].tolist() == [False, True]
+
+
 def test_areas_without_cells_are_examples_too(slide: Path) -> None:
     write(
         slide.with_suffix(".geojson"), feature(square(100, 100, 64), "Annotated", kind="annotation")

@@ -82,6 +82,14 @@ def test_sources_are_drawn_by_weight(weights: list[float], seed: int) -> None:
         assert abs(drawn[source] - expected) <= 0.12 * 1000
 
 
+@pytest.mark.parametrize(("weights", "rare"), [([300, 1], 3), ([1000, 1], 1), ([1, 199, 200], 2)])
+def test_a_rare_source_stays_rare(weights: list[float], rare: int) -> None:
+    mixture = Mixture([Numbers(7) for _ in weights], weights, 3)
+    source = weights.index(min(weights))
+    drawn = sum(mixture.at(place)[0] == source for place in range(1000))
+    assert 1 <= drawn <= 2 * rare + 1
+
+
 def test_within_a_source_each_turn_holds_each_example_once() -> None:
     mixture = Mixture([Numbers(5), Numbers(ENDLESS)], [3, 1], seed=2)
     places = [mixture.at(place) for place in range(200)]

@@ -81,5 +81,5 @@ def test_the_card_of_the_bundled_model_names_its_weights_and_figures() -> None:
     for folder in models_dir().glob("*/*"):
         card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
         assert folder.parent.name in card
-        for words in ("Research use only", "Measured", "Known limits", "AUROC"):
+        for words in ("Research use only", "benchmark", "Known limits", "AUROC"):
             assert words in card

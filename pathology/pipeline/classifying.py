@@ -42,6 +42,10 @@ _LATTICE = 8
 #: A tile counts where tissue that may count covers at least this share of it: with less, it is a
 #: picture of glass, unlike the patches that such models learn from.
 MIN_EVALUABLE_SHARE = 0.25
+#: A tile is in situ where annotated in-situ carcinoma covers more than this share of its tissue. A
+#: tile has one name for all that it shows, and intense staining is common in DCIS, so in-situ
+#: tissue must not lend it a name; up to a tenth is the outline's own inaccuracy.
+MAX_IN_SITU_SHARE = 0.1
 
 
 @dataclass(kw_only=True)
@@ -67,6 +71,7 @@ class ClassifiedTiles(TileReading):
             side_um=self.side_um,
             outputs=self.outputs,
             n_in_situ_excluded=self.n_in_situ,
+            tumour_drawn=self.tumour_drawn,
         )
         return score_tiles(evidence, config.scoring, refusals=refusals)
 
@@ -83,6 +88,7 @@ def tile_evidence(
     side_um: float,
     outputs: TileOutputs,
     n_in_situ_excluded: int = 0,
+    tumour_drawn: bool = False,
 ) -> TileEvidence:
     """Turn the rows of ``tiles.parquet`` into what the rules look at.
 
@@ -92,7 +98,7 @@ def tile_evidence(
         All tiles that were taken up.
     spacing
         Size of a level-0 pixel in µm.
-    side_um, outputs, n_in_situ_excluded
+    side_um, outputs, n_in_situ_excluded, tumour_drawn
         As in :class:`~pathology.scoring.tiles.TileEvidence`.
 
     Examples
@@ -118,6 +124,7 @@ def tile_evidence(
         n_failed=n_failed,
         n_in_situ_excluded=n_in_situ_excluded,
         outputs=outputs,
+        tumour_drawn=tumour_drawn,
     )
 
 
@@ -183,7 +190,12 @@ def classify_all_tiles(
         of the patterns are 1 where it holds tumour that counts.
     """
     side_px = max(grid.core_width * grid.spacing.x, grid.core_height * grid.spacing.y)
-    reading = ClassifiedTiles(spacing=grid.spacing, side_um=side_px, outputs=reader.outputs)
+    reading = ClassifiedTiles(
+        spacing=grid.spacing,
+        side_um=side_px,
+        outputs=reader.outputs,
+        tumour_drawn=regions is not None and regions.has_tumour,
+    )
     area, names = evaluable_area(finding), TILE_CLASSES[reader.outputs]
 
     def read(batch: TileBatch) -> Iterable[TileRow]:
@@ -206,7 +218,8 @@ def _judge(
 ) -> tuple[BoolArray, BoolArray]:
     """Tell which tiles may count as tumour, and which lie in annotated in-situ carcinoma.
 
-    A tile may count where tissue that may count covers a quarter of it, and half of its tissue.
+    A tile may count where tissue that may count covers a quarter of it, and half of its tissue, and
+    in-situ carcinoma at most a tenth of its tissue. No tile is both.
     """
     x, y = _points(tiles, "x"), _points(tiles, "y")
     shape = (len(tiles), _LATTICE * _LATTICE)
@@ -218,7 +231,8 @@ def _judge(
     n_tissue = inside(tissue, x, y).reshape(shape).sum(axis=1)
     n_counts, n_in_situ = (part.reshape(shape).sum(axis=1) for part in (counts, in_situ))
     enough = n_counts >= MIN_EVALUABLE_SHARE * shape[1]
-    return enough & (2 * n_counts >= n_tissue), 2 * n_in_situ >= shape[1]
+    is_in_situ = n_in_situ > MAX_IN_SITU_SHARE * n_tissue
+    return enough & (2 * n_counts >= n_tissue) & ~is_in_situ, is_in_situ
 
 
 def _points(tiles: Sequence[TileRef], axis: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from pathology.config import Config
 from pathology.errors import ReasonCode
+from pathology.pipeline.classifying import ClassifiedTiles
 from pathology.pipeline.reading import TileReading
 from pathology.runs.blocks import Scalar
 from pathology.scoring import focus_shares, judge_focus
@@ -56,8 +57,15 @@ def judge_quality(finding: TissueFinding, reading: TileReading, config: Config) 
     params, pixel_mm2 = config.scoring, reading.spacing.area_um2 / 1e6
     shares = focus_shares(
         (
-            (row.focus, row.n_tumour_cells, row.core.area * pixel_mm2 * row.tissue_fraction)
+            (
+                row.focus,
+                row.n_tumour_cells,
+                row.core.area * pixel_mm2 * row.tissue_fraction,
+                row.tissue_fraction,
+            )
             for row in reading.rows
+            # A tile that could not be read has no focus either, and says nothing about blur.
+            if row.status == "ok"
         ),
         params,
     )
@@ -71,10 +79,15 @@ def judge_quality(finding: TissueFinding, reading: TileReading, config: Config) 
     if reading.n_nuclei:
         measured["nuclei"] = reading.n_nuclei
         measured["grouped_tumour_cells"] = reading.n_grouped
-    verdict = judge_focus(shares, params)
+    tiles = isinstance(reading, ClassifiedTiles)
+    minimum = params.min_tumour_tiles if tiles else params.min_tumour_cells
+    verdict = judge_focus(shares, params, minimum=minimum)
     reasons, explanations = finding.reasons, finding.explanations
     if verdict == "blurred" and not reasons:
-        reasons, explanations = (ReasonCode.OUT_OF_FOCUS,), (shares.describe(params),)
+        reasons, explanations = (
+            (ReasonCode.OUT_OF_FOCUS,),
+            (shares.describe(params, units="tiles" if tiles else "cells"),),
+        )
     return Quality(
         reasons=reasons,
         explanations=explanations,

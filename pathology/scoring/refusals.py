@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -34,6 +34,9 @@ Verdict = Literal["present", "doubtful", "absent"]
 Sharpness = Literal["sharp", "partly", "blurred"]
 #: Confidence of the exact interval of the tumour share.
 CONFIDENCE = 0.95
+#: Without any coarse structure (no focus), a tile is blurred where at least this share of it is
+#: tissue; with less it may be glass. A tile classifier asks for the same share.
+BLURRED_TISSUE_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,8 @@ class Presence:
         All cells in evaluable tissue, of any class, tumour included.
     n_grouped
         Tumour cells that lie in groups, see :func:`grouped_cells`.
+    units
+        What was counted, in words; a tile model counts tiles in the place of nuclei.
 
     Raises
     ------
@@ -58,6 +63,7 @@ class Presence:
     n_tumour: int
     n_nuclei: int
     n_grouped: int
+    units: str = "nuclei"
 
     def __post_init__(self) -> None:
         if not 0 <= self.n_grouped <= self.n_tumour <= self.n_nuclei:
@@ -84,7 +90,7 @@ class Presence:
         """
         share = 100 * self.n_tumour / self.n_nuclei if self.n_nuclei else 0.0
         return (
-            f"{self.n_tumour:,} of {self.n_nuclei:,} nuclei ({share:.1f} %) called tumour, "
+            f"{self.n_tumour:,} of {self.n_nuclei:,} {self.units} ({share:.1f} %) called tumour, "
             f"{self.n_grouped:,} of them in groups; tumour shows by more than "
             f"{100 * params.tumour_share_min:g} % or by {self.group_min(params):,} in groups"
         )
@@ -186,7 +192,7 @@ class FocusShares:
     Parameters
     ----------
     n_cells
-        Tumour cells in tiles whose focus could be measured.
+        Tumour cells, or tumour tiles of a tile model, in tiles that are sharp or blurred.
     n_blurred_cells
         Those of them in tiles out of focus.
     tissue_mm2, blurred_tissue_mm2
@@ -208,42 +214,52 @@ class FocusShares:
         """Share (0 to 1) of the tissue that lies out of focus; 0 without tissue."""
         return self.blurred_tissue_mm2 / self.tissue_mm2 if self.tissue_mm2 > 0 else 0.0
 
-    def describe(self, params: ScoringConfig) -> str:
+    def describe(self, params: ScoringConfig, *, units: str = "cells") -> str:
         """Say it in words with figures.
 
         Parameters
         ----------
         params
             The section ``scoring`` of the configuration.
+        units
+            What the model counts: cells or tiles.
         """
         return (
-            f"{100 * self.of_cells:.0f} % of the tumour cells and {100 * self.of_tissue:.0f} % of "
-            f"the tissue lie in tiles out of focus (focus below {params.focus_min:g}; limit "
+            f"{100 * self.of_cells:.0f} % of the tumour {units} and "
+            f"{100 * self.of_tissue:.0f} % of the tissue lie in tiles out of focus (focus below {params.focus_min:g}; limit "
             f"{100 * params.out_of_focus_max:g} %): faint membranes cannot be seen there"
         )
 
 
 def focus_shares(
-    tiles: Iterable[tuple[float | None, int, float]], params: ScoringConfig
+    tiles: Iterable[tuple[float | None, int, float, float]], params: ScoringConfig
 ) -> FocusShares:
     """Add up tiles that are out of focus.
+
+    Strong blur leaves no structure to measure focus by. So a tile without focus is blurred where it
+    holds tumour, or where tissue covers at least :data:`BLURRED_TISSUE_SHARE` of it; else it is
+    glass, and left out.
 
     Parameters
     ----------
     tiles
-        Focus (0 to 1, None where there is nothing to focus on), tumour cells, and tissue in mm² of
-        each tile.
+        Focus (0 to 1, None where there is no structure), tumour cells, tissue in mm², and share (0
+        to 1) of the tile that is tissue, of each tile that was read.
     params
         The section ``scoring`` of the configuration.
 
     Examples
     --------
     >>> from pathology.config import load_config
-    >>> tiles = [(0.7, 30, 0.05), (0.3, 10, 0.05), (None, 0, 0.01)]
+    >>> tiles = [(0.7, 30, 0.05, 1.0), (0.3, 10, 0.05, 1.0), (None, 0, 0.01, 0.2)]
     >>> focus_shares(tiles, load_config().scoring).of_cells
     0.25
     """
-    seen = [(focus < params.focus_min, n, mm2) for focus, n, mm2 in tiles if focus is not None]
+    seen = [
+        (focus is None or focus < params.focus_min, n, mm2)
+        for focus, n, mm2, share in tiles
+        if focus is not None or n > 0 or share >= BLURRED_TISSUE_SHARE
+    ]
     return FocusShares(
         n_cells=sum(n for _, n, _ in seen),
         n_blurred_cells=sum(n for blurred, n, _ in seen if blurred),
@@ -252,7 +268,7 @@ def focus_shares(
     )
 
 
-def judge_focus(shares: FocusShares, params: ScoringConfig) -> Sharpness:
+def judge_focus(shares: FocusShares, params: ScoringConfig, *, minimum: int) -> Sharpness:
     """Judge whether a slide is sharp enough to be scored.
 
     The tumour cells decide; where there are too few for a score, the tissue does, because blur
@@ -264,6 +280,8 @@ def judge_focus(shares: FocusShares, params: ScoringConfig) -> Sharpness:
         What lies out of focus.
     params
         The section ``scoring`` of the configuration.
+    minimum
+        The fewest tumour cells, or tumour tiles of a tile model, that are scored.
 
     Returns
     -------
@@ -275,10 +293,10 @@ def judge_focus(shares: FocusShares, params: ScoringConfig) -> Sharpness:
     --------
     >>> from pathology.config import load_config
     >>> shares = FocusShares(n_cells=900, n_blurred_cells=600, tissue_mm2=2, blurred_tissue_mm2=1)
-    >>> judge_focus(shares, load_config().scoring)
+    >>> judge_focus(shares, load_config().scoring, minimum=100)
     'blurred'
     """
-    enough = shares.n_cells >= params.min_tumour_cells
+    enough = shares.n_cells >= minimum
     if (shares.of_cells if enough else shares.of_tissue) > params.out_of_focus_max:
         return "blurred"
     if max(shares.of_cells, shares.of_tissue) > params.partly_out_of_focus_min:

@@ -79,7 +79,14 @@ def test_the_rules_are_those_of_cells(pattern: list[int], empty: int, outputs: T
     expected = apply_rules(
         count_tiles(np.array(pattern, dtype=np.uint8)),
         guideline=GUIDELINE,
-        params=PARAMS,
+        # Tiles far apart: a pattern needs as many as make a cluster, in place of 1 % alone.
+        params=PARAMS.model_copy(
+            update={
+                "pattern_floor_pct": max(
+                    PARAMS.pattern_floor_pct, 100 * (PARAMS.cluster_min_tiles - 0.5) / len(pattern)
+                )
+            }
+        ),
         clusters=ClusterSizes(),
     )
     assert (found.ihc_score, found.deciding_rule) == (expected.score, expected.rule)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from shapely.geometry import box as rectangle
 
+from pathology.config import load_config
 from pathology.geometry import Box0, Spacing
-from pathology.pipeline.classifying import _judge, _row, tile_evidence
+from pathology.pipeline.classifying import ClassifiedTiles, _judge, _row, tile_evidence
 from pathology.runs import TileRow
 from pathology.tiling import InputSpec, TileRef, lay_grid
 from pathology.tissue import RegionKind, Regions, TissueMask
@@ -66,6 +67,37 @@ def test_regions_decide_by_half_of_a_tile() -> None:
     ignored = Regions(shapes={RegionKind.IGNORE: rectangle(0, 0, 90, 128)})
     counts, _ = _judge(tiles(), EVERYWHERE, EVERYWHERE, ignored)
     assert counts.tolist() == [False] + [True] * 7
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "is_in_situ"),
+    [(16, 96, False), (16, 128, True), (64, 112, True), (64, 128, True), (128, 128, True)],
+)
+def test_in_situ_tissue_never_counts(width: int, height: int, is_in_situ: bool) -> None:
+    """A tenth of the tile is borne as inaccuracy of the outline: 6 of 64 points, but not 8."""
+    shape = rectangle(0, 0, width, height)
+    regions = Regions(shapes={RegionKind.IN_SITU: shape})
+    counts, in_situ = _judge(tiles(), EVERYWHERE, EVERYWHERE, regions)
+    assert (in_situ[0], counts[0]) == (is_in_situ, not is_in_situ)
+    assert counts[1:].all()
+    # Half of the tile is glass: in-situ tissue is held against the tissue alone.
+    half = mask_of((0, 0, 128, 64))
+    small = Regions(shapes={RegionKind.IN_SITU: rectangle(0, 0, 64, 16)})
+    counts, in_situ = _judge(tiles(), half, half, small)
+    assert (in_situ[0], counts[0]) == (True, False)
+
+
+def test_only_drawn_tumour_is_not_asked_for() -> None:
+    """A person's outline is believed; without one, 40 strewn tiles of 4,000 are no tumour."""
+    rows = [
+        replace(_row(tiles()[0], 0 if n % 100 == 0 else -1), tile_id=n, x_px=128 * n)
+        for n in range(4000)
+    ]
+    for drawn, status in ((True, "scored"), (False, "not_scorable")):
+        reading = ClassifiedTiles(
+            spacing=SPACING, rows=rows, side_um=64.0, outputs="patterns", tumour_drawn=drawn
+        )
+        assert reading.score(load_config(), ()).status == status
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from pathology.config import load_config
 from pathology.errors import ReasonCode
 from pathology.geometry import Box0, Spacing
+from pathology.pipeline.classifying import ClassifiedTiles
 from pathology.pipeline.quality import judge_quality
 from pathology.pipeline.reading import TileReading
 from pathology.runs import TileRow
@@ -54,7 +55,7 @@ def finding() -> TissueFinding:
 
 
 def test_most_of_the_tumour_out_of_focus_is_a_reason_with_numbers(finding: TissueFinding) -> None:
-    found = judge_quality(finding, reading_of((0.3, 300), (0.7, 100), (None, 0)), CONFIG)
+    found = judge_quality(finding, reading_of((0.3, 300), (0.7, 100)), CONFIG)
     assert found.reasons == (ReasonCode.OUT_OF_FOCUS,)
     assert "75 % of the tumour cells and 50 % of the tissue" in found.explanations[0]
     assert found.measured["out_of_focus_tumour_share"] == 0.75
@@ -80,3 +81,30 @@ def test_reasons_of_the_overview_stay_alone(finding: TissueFinding) -> None:
     found = judge_quality(refused, reading_of((0.2, 300)), CONFIG)
     assert (found.reasons, found.explanations) == ((ReasonCode.NOT_IHC,), ("pink",))
     assert found.measured["out_of_focus_tumour_share"] == 1.0
+
+
+def test_a_slide_without_any_structure_left_is_out_of_focus(finding: TissueFinding) -> None:
+    found = judge_quality(finding, reading_of((None, 0), (None, 0)), CONFIG)
+    assert found.reasons == (ReasonCode.OUT_OF_FOCUS,)
+    assert found.measured["out_of_focus_tissue_share"] == 1.0
+    assert judge_quality(finding, reading_of((None, 300), (0.7, 100)), CONFIG).reasons == (
+        ReasonCode.OUT_OF_FOCUS,
+    )
+
+
+def test_tiles_that_could_not_be_read_are_not_blurred(finding: TissueFinding) -> None:
+    reading = reading_of((0.7, 300), (None, 0), (None, 0))
+    reading.rows[1:] = [replace(row, status="failed") for row in reading.rows[1:]]
+    found = judge_quality(finding, reading, CONFIG)
+    assert (found.reasons, found.flags) == ((), frozenset())
+    assert found.measured["out_of_focus_tissue_share"] == 0.0
+
+
+def test_a_tile_model_is_held_against_the_minimum_of_tiles(finding: TissueFinding) -> None:
+    """60 sharp tumour tiles decide, however much other tissue is blurred."""
+    sharp, blurred = [(0.7, 1)] * 60, [(0.2, 0)] * 90
+    reading = ClassifiedTiles(spacing=SPACING, side_um=256.0, outputs="patterns")
+    reading.rows = reading_of(*sharp, *blurred).rows
+    assert judge_quality(finding, reading, CONFIG).reasons == ()
+    reading.rows = reading_of(*sharp, *[(0.2, 1)] * 90).rows
+    assert "60 % of the tumour tiles" in judge_quality(finding, reading, CONFIG).explanations[0]

@@ -154,11 +154,28 @@ def test_where_the_tumour_is_blurred_there_is_no_score(
     shares = FocusShares(
         n_cells=cells, n_blurred_cells=blurred, tissue_mm2=1.0, blurred_tissue_mm2=tissue
     )
-    assert judge_focus(shares, params) == verdict
+    assert judge_focus(shares, params, minimum=100) == verdict
+
+
+def test_the_minimum_of_the_model_says_what_decides(params: ScoringConfig) -> None:
+    """60 sharp tumour tiles are enough for a tile model, though not 60 cells for a cell model."""
+    shares = FocusShares(n_cells=60, n_blurred_cells=0, tissue_mm2=1.0, blurred_tissue_mm2=0.9)
+    assert judge_focus(shares, params, minimum=params.min_tumour_tiles) == "partly"
+    assert judge_focus(shares, params, minimum=params.min_tumour_cells) == "blurred"
+    assert "of the tumour tiles" in shares.describe(params, units="tiles")
 
 
 def test_tiles_without_anything_to_focus_on_do_not_count(params: ScoringConfig) -> None:
-    shares = focus_shares([(None, 0, 5.0), (0.49, 10, 1.0), (0.5, 30, 3.0)], params)
+    shares = focus_shares([(None, 0, 5.0, 0.24), (0.49, 10, 1.0, 1.0), (0.5, 30, 3.0, 1.0)], params)
     assert (shares.of_cells, shares.of_tissue) == (0.25, 0.25)
-    assert focus_shares([(None, 0, 1.0)], params).of_tissue == 0.0
+    assert focus_shares([(None, 0, 1.0, 0.24)], params).of_tissue == 0.0
     assert "25 % of the tumour cells" in shares.describe(params)
+
+
+def test_tissue_without_any_structure_left_is_blurred(params: ScoringConfig) -> None:
+    """Strong blur leaves nothing to measure focus by, in tissue as on glass."""
+    tissue = focus_shares([(None, 0, 3.0, 0.25), (0.7, 0, 1.0, 1.0)], params)
+    assert tissue.of_tissue == 0.75
+    tumour = focus_shares([(None, 30, 0.1, 0.2), (0.7, 10, 1.0, 1.0)], params)
+    assert tumour.of_cells == 0.75
+    assert judge_focus(tissue, params, minimum=100) == "blurred"

@@ -90,7 +90,9 @@ def test_the_minimum_is_one_of_tiles(make: Make) -> None:
     assert score_tiles(make(40), params).ihc_score == "0"
     few = score_tiles(make(39), params)
     assert few.reasons == ("too_few_cells",)
-    assert few.deciding_clause == "no score: 39 tumour tiles, fewer than 40"
+    assert few.deciding_clause.startswith(
+        "no score: 39 tumour tiles, fewer than 40: 39 of 49 tiles"
+    )
     none = score_tiles(make(0), params)
     assert none.deciding_clause == "no score: no tile with tumour"
 
@@ -172,3 +174,47 @@ def test_evidence_checks_itself(wrong: dict[str, object]) -> None:
 def test_absence_of_tumour_is_a_class_of_its_own() -> None:
     for classes in TILE_CLASSES.values():
         assert classes[0] == "no_tumour"
+
+
+def on_a_grid(tumour: np.ndarray, *, drawn: bool = False) -> TileEvidence:
+    """Unstained tumour tiles at the true places of a grid; all of the grid was read."""
+    rows, columns = np.nonzero(tumour)
+    return TileEvidence(
+        x_um=((columns + 0.5) * 128).astype(np.float32),
+        y_um=((rows + 0.5) * 128).astype(np.float32),
+        pattern=np.zeros(len(rows), dtype=np.uint8),
+        side_um=128.0,
+        n_read=tumour.size,
+        tumour_drawn=drawn,
+    )
+
+
+def test_scattered_false_tiles_of_a_lymph_node_are_no_tumour(params: ScoringConfig) -> None:
+    rng = np.random.default_rng(1)
+    node = np.zeros((100, 120), dtype=np.bool_)
+    node.ravel()[rng.choice(node.size, 60, replace=False)] = True
+    found = score_tiles(on_a_grid(node), params)
+    assert (found.ihc_score, found.reasons) == (None, ("no_tumour",))
+    assert "60 of 12,000 tiles (0.5 %) called tumour, 0 of them in groups" in found.deciding_clause
+    assert score_tiles(on_a_grid(node, drawn=True), params).ihc_score == "0"
+
+
+def test_tumour_tiles_that_touch_are_believed(params: ScoringConfig) -> None:
+    node = np.zeros((100, 120), dtype=np.bool_)
+    node[40:47, 50:57] = True
+    assert score_tiles(on_a_grid(node), params).ihc_score == "0"
+    pairs = np.zeros_like(node)
+    pairs[::6, :24:4] = pairs[::6, 1:24:4] = True  # as many, two by two in a row: no groups
+    assert pairs.sum() > node.sum()
+    assert score_tiles(on_a_grid(pairs), params).reasons == ("no_tumour",)
+
+
+@pytest.mark.parametrize("n", [40, 47, 99, 120, 349, 350, 399])
+def test_a_few_tiles_are_no_pattern(make: Make, params: ScoringConfig, n: int) -> None:
+    """One wrong tile of 40 is 2.5 %, above a floor of 1 %; it must not make a 0 a 2+."""
+    least = params.cluster_min_tiles
+    few = score_tiles(make(n - least + 1, 0, 0, 0, least - 1), params)
+    assert (few.ihc_score, "below_floor" in few.flags) == ("0", True)
+    assert score_tiles(make(n - 1, 0, 0, 0, 1), params).ihc_score == "0"
+    assert score_tiles(make(n - least, 0, 0, 0, least), params).ihc_score == "2+"
+    assert score_tiles(make(n - 1, 0, 1), params).ihc_score == "0"

@@ -226,8 +226,9 @@ class FocusShares:
         """
         return (
             f"{100 * self.of_cells:.0f} % of the tumour {units} and "
-            f"{100 * self.of_tissue:.0f} % of the tissue lie in tiles out of focus (focus below {params.focus_min:g}; limit "
-            f"{100 * params.out_of_focus_max:g} %): faint membranes cannot be seen there"
+            f"{100 * self.of_tissue:.0f} % of the tissue lie in tiles out of focus (focus below "
+            f"{params.focus_min:g}; limit {100 * params.out_of_focus_max:g} %): faint membranes "
+            "cannot be seen there"
         )
 
 

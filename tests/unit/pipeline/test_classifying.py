@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from shapely.geometry import box as rectangle
 
 from pathology.config import load_config
 from pathology.geometry import Box0, Spacing
+from pathology.pipeline import classifying
 from pathology.pipeline.classifying import ClassifiedTiles, _judge, _row, tile_evidence
 from pathology.runs import TileRow
 from pathology.tiling import InputSpec, TileRef, lay_grid
@@ -98,6 +100,24 @@ def test_only_drawn_tumour_is_not_asked_for() -> None:
             spacing=SPACING, rows=rows, side_um=64.0, outputs="patterns", tumour_drawn=drawn
         )
         assert reading.score(load_config(), ()).status == status
+
+
+@pytest.mark.parametrize("kind", [None, RegionKind.IGNORE, RegionKind.TUMOUR])
+def test_the_reading_knows_whether_tumour_was_drawn(
+    monkeypatch: pytest.MonkeyPatch, kind: RegionKind | None
+) -> None:
+    monkeypatch.setattr(classifying, "walk_tiles", Mock())
+    monkeypatch.setattr(classifying, "evaluable_area", Mock())
+    reading = classifying.classify_all_tiles(
+        Mock(),
+        Mock(),
+        lay_grid(BOX, SPACING, SPEC, tile_px=512),
+        Mock(outputs="patterns"),
+        regions=None if kind is None else Regions(shapes={kind: rectangle(0, 0, 9, 9)}),
+        config=load_config(),
+        advance=Mock(),
+    )
+    assert reading.tumour_drawn is (kind is RegionKind.TUMOUR)
 
 
 @pytest.mark.parametrize(

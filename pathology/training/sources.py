@@ -37,6 +37,25 @@ class FieldSource(Protocol):
         """Return one field, always the same for the same number."""
 
 
+def make_cache_folder(folder: Path | None) -> None:
+    """Make the folder of kept fields; None keeps nothing.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be made ({error.strerror})",
+            fix="Give a folder that may be written as --cache.",
+        ) from error
+
+
 @lru_cache(maxsize=1)
 def generator_hash() -> str:
     """Return the hash (16 hex digits) of the source code that draws synthetic tissue."""
@@ -103,15 +122,7 @@ class SyntheticFields:
         OutputError
             If it cannot be made.
         """
-        if self.folder is None:
-            return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"{self.folder}: cannot be made ({error.strerror})",
-                fix="Give a folder that may be written as --cache.",
-            ) from error
+        make_cache_folder(self.folder)
 
     def sample(self, index: int) -> Sample:
         """Return one field; renders and keeps it if it is not there yet."""

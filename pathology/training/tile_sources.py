@@ -18,11 +18,10 @@ from typing import Protocol
 import numpy as np
 
 from pathology.cells.table import CELL_CLASSES, PATTERNS
-from pathology.errors import OutputError
 from pathology.scoring.tiles import NO_TUMOUR, TileOutputs
 from pathology.synthesis import random_field_spec, render_field
 from pathology.training.patches import Patch
-from pathology.training.sources import generator_hash
+from pathology.training.sources import generator_hash, make_cache_folder
 from pathology.types import AnyArray
 
 __all__ = ["SyntheticTiles", "TileSource", "label_tile", "render_missing"]
@@ -203,15 +202,7 @@ class SyntheticTiles:
         OutputError
             If it cannot be made.
         """
-        if self.folder is None:
-            return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"{self.folder}: cannot be made ({error.strerror})",
-                fix="Give a folder that may be written as --cache.",
-            ) from error
+        make_cache_folder(self.folder)
 
     def field(self, seed: int) -> _Truth:
         """Return a field; renders and keeps it if it is not there yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,15 @@ import pytest
 from pathology.assets import config_path, models_dir
 from pathology.errors import ModelError
 from pathology.inference.bundle import load_bundle, load_model, verify_golden
+from pathology.synthesis import render_field
+from pathology.synthesis.benchmark import benchmark_fields, load_benchmark
 from pathology.training.config import load_training_config
-from pathology.training.measure import HOLDOUT_SEED, measure_model, read_field
+from pathology.training.measure import (
+    HOLDOUT_SEED,
+    measure_model,
+    read_field,
+    read_rendered_field,
+)
 from pathology.training.run import run_folder, train_bundle
 
 #: The machinery in seconds; the network learns nothing.
@@ -71,10 +79,13 @@ def test_changed_weights_are_refused(bundle: Path) -> None:
 def test_the_bundled_model_finds_synthetic_cells() -> None:
     # A floor far below the card's figures: it catches a broken bundle, not a worse one.
     reader = load_model("her2-cells")
-    figures = measure_model([read_field(reader, HOLDOUT_SEED + k, 256) for k in range(6)])
-    assert figures["detection_f1"].value > 0.8
+    fields = itertools.islice(benchmark_fields(load_benchmark()), 8)
+    figures = measure_model(
+        [read_rendered_field(reader, render_field(item.spec, item.seed)) for item in fields]
+    )
+    assert figures["detection_f1"].value > 0.85
     assert figures["outline_error_um"].value < 2.0
-    assert figures["pattern_accuracy"].value > 0.6
+    assert figures["pattern_accuracy"].value > 0.7
 
 
 def test_the_card_of_the_bundled_model_names_its_weights_and_figures() -> None:

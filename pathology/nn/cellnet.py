@@ -8,6 +8,11 @@ statistics, and the receptive field is smaller than the halo, so stitched equals
 Outlines and classes are computed from feature vectors at the cells' centres only, which costs next
 to nothing beside the dense maps. The vectors are gathered at several scales: a coarse one knows the
 shape of a tall cell, or the tissue around it, which the finest has little room for.
+
+An outline is drawn twice. The first drawing is made from the centre, which may lie 20 µm from a
+border; the second moves each ray's end along its ray, by what a shallow map of edges shows around
+that end. (The idea of sampling features at the predicted outline: Chen et al., CPP-Net, IEEE Trans
+Image Process 2023;32:980-994.)
 """
 
 from __future__ import annotations
@@ -18,6 +23,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from pathology.nn.edges import CellPlaces, EdgeReader
 
 __all__ = ["CellHeads", "CellMaps", "CellNet", "CellPlaces"]
 
@@ -40,12 +47,15 @@ class CellMaps(NamedTuple):
         (B, G, H/4, W/4): features of haematoxylin alone.
     context
         Features of the context image, (B, C_k, h/2^k, w/2^k) for scales k = 0, 1, ...
+    edge
+        (B, E, H/2, W/2): local features of both stains for the second drawing, or nothing.
     """
 
     centre: Tensor
     outline: tuple[Tensor, ...]
     fine: Tensor
     context: tuple[Tensor, ...]
+    edge: tuple[Tensor, ...]
 
     def float(self) -> CellMaps:
         """Return the maps in float32."""
@@ -54,27 +64,8 @@ class CellMaps(NamedTuple):
             outline=tuple(part.float() for part in self.outline),
             fine=self.fine.float(),
             context=tuple(part.float() for part in self.context),
+            edge=tuple(part.float() for part in self.edge),
         )
-
-
-class CellPlaces(NamedTuple):
-    """Say where cells lie; all (N,) int64.
-
-    Attributes
-    ----------
-    image
-        Index into the batch.
-    row, column
-        Pixel of the centre map.
-    context_row, context_column
-        Pixel of the context image.
-    """
-
-    image: Tensor
-    row: Tensor
-    column: Tensor
-    context_row: Tensor
-    context_column: Tensor
 
 
 class CellHeads(NamedTuple):
@@ -88,11 +79,14 @@ class CellHeads(NamedTuple):
         (N, 2) x and y from the middle of the peak's pixel to the centre, in µm.
     class_logits
         (N, 6) in the order of ``pathology.cells.CELL_CLASSES``.
+    first_rays_um
+        (N, 32) the rays of the first drawing, in µm.
     """
 
     rays_um: Tensor
     offset_um: Tensor
     class_logits: Tensor
+    first_rays_um: Tensor
 
 
 def _conv(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
@@ -119,19 +113,28 @@ class _UNet(nn.Module):
         )
         self.decoders = nn.ModuleList(_conv(width, width) for width in widths[:-1])
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return (B, widths[k], H/2^k, W/2^k) features of (B, inputs, H, W), finest first."""
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Return (B, widths[k], H/2^k, W/2^k) features of (B, inputs, H, W), with a short reach."""
         x = self.stem(x)
         skips: list[Tensor] = []
         for encoder in self.encoders:
             x = encoder(x)
             skips.append(x)
+        return skips
+
+    def decode(self, skips: list[Tensor]) -> tuple[Tensor, ...]:
+        """Return features of the same shapes that have seen the wide surroundings too."""
+        x = skips[-1]
         decoded = [x]
         for level in range(len(skips) - 2, -1, -1):
             up = functional.interpolate(self.reducers[level](x), scale_factor=2.0, mode="nearest")
             x = self.decoders[level](skips[level] + up)
             decoded.append(x)
         return tuple(reversed(decoded))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Encode and decode."""
+        return self.decode(self.encode(x))
 
 
 def _gather(levels: tuple[Tensor, ...], image: Tensor, row: Tensor, column: Tensor) -> Tensor:
@@ -149,14 +152,17 @@ class CellNet(nn.Module):
     ----------
     outline_widths
         Channels of the outline branch at 1, 2, 4, 8 µm/px (both stains).
-    class_width
-        Channels of the fine haematoxylin branch, read at 2 µm/px.
+    class_width, class_depth
+        Channels of the fine haematoxylin branch, read at 2 µm/px, and its convolutions there: each
+        adds 2 µm to what it sees around a centre.
     context_widths
         Channels of the wide haematoxylin branch at 2, 4, 8, 16 µm/px.
     regions
         Number of region codes of the training's auxiliary map.
     head_scales
         Scales (1 to 4, finest first) at which the heads read the features of a centre.
+    edge_width
+        Channels of the map of edges; 0 leaves the second drawing of outlines out.
 
     Examples
     --------
@@ -182,9 +188,11 @@ class CellNet(nn.Module):
         *,
         outline_widths: tuple[int, ...] = (24, 40, 64, 80),
         class_width: int = 24,
+        class_depth: int = 1,
         context_widths: tuple[int, ...] = (16, 32, 48, 64),
         regions: int = 12,
         head_scales: int = 1,
+        edge_width: int = 0,
     ) -> None:
         super().__init__()
         outline, context = tuple(outline_widths), tuple(context_widths)
@@ -195,7 +203,7 @@ class CellNet(nn.Module):
         self.fine = nn.Sequential(
             _conv(4, class_width // 2),
             _conv(class_width // 2, class_width, stride=2),
-            _conv(class_width, class_width),
+            *(_conv(class_width, class_width) for _ in range(class_depth)),
         )
         self.wide = _UNet(1, context, (0, 1, 1, 4))
         self.region = nn.Conv2d(context[0], regions, 1)
@@ -204,6 +212,7 @@ class CellNet(nn.Module):
         self.to_rays = nn.Sequential(
             nn.Linear(seen[0], 96), nn.ReLU(inplace=True), nn.Linear(96, N_RAYS + 2)
         )
+        self.edges = EdgeReader(outline[0], outline[1], edge_width) if edge_width else None
         self.to_class = nn.Sequential(
             nn.Linear(seen[1], 64), nn.ReLU(inplace=True), nn.Linear(64, N_CLASSES)
         )
@@ -226,12 +235,14 @@ class CellNet(nn.Module):
             Maps over the whole input, halo included.
         """
         folded = functional.pixel_unshuffle(detail, 2)  # channels: 4 of haematoxylin, 4 of DAB
-        outline = self.outline(folded)
+        skips = self.outline.encode(folded)
+        outline = self.outline.decode(skips)
         return CellMaps(
             centre=self.centre(outline[0]),
             outline=outline[: self.head_scales],
             fine=self.fine(folded[:, :4]),
             context=self.wide(context)[: self.head_scales],
+            edge=() if self.edges is None else (self.edges(skips[0], skips[1]),),
         )
 
     def describe(self, maps: CellMaps, places: CellPlaces) -> CellHeads:
@@ -254,8 +265,14 @@ class CellNet(nn.Module):
         # The class is read from haematoxylin alone: ``outline`` has seen the DAB.
         tissue = _gather(maps.context, image, context_row, context_column)
         nucleus = _gather((maps.fine,), image, row >> 1, column >> 1)
+        first_um = functional.softplus(shape[:, :N_RAYS] + 0.5413) * RAY_SCALE_UM
+        offset_um = shape[:, N_RAYS:]
+        rays_um = first_um
+        if self.edges is not None:
+            rays_um = self.edges.redraw(maps.edge[0], places, first_um, offset_um)
         return CellHeads(
-            rays_um=functional.softplus(shape[:, :N_RAYS] + 0.5413) * RAY_SCALE_UM,
-            offset_um=shape[:, N_RAYS:],
+            rays_um=rays_um,
+            offset_um=offset_um,
             class_logits=self.to_class(torch.cat([nucleus, tissue], dim=1)),
+            first_rays_um=first_um,
         )

@@ -117,8 +117,12 @@ def _ground_cells(plan: Layout, spec: FieldSpec, rng: np.random.Generator) -> An
     )
     cells["nangle"] = fibre
     cells["dense"] = rng.random(len(cells)) < 0.6
-    # Muscle cut across shows round, pale nuclei far more often than stroma does.
-    share = np.where(muscle[spindle], composition.plump_stroma**0.5, composition.plump_stroma)
+    # Nuclei of smooth muscle are long and pale; cut across they are round.
+    fibres = muscle[spindle]
+    cells["nalong"] *= np.where(fibres, rng.uniform(1.0, 1.8, len(cells)), 1.0)
+    cells["along"] = cells["nalong"] + 0.8
+    cells["dense"] &= ~fibres | (rng.random(len(cells)) < 0.5)
+    share = np.where(fibres, composition.plump_stroma**0.5, composition.plump_stroma)
     _plump(cells, rng.random(len(cells)) < share, rng)
     parts.append(cells)
     parts.append(_immune(plan, spec, rng))

@@ -68,8 +68,8 @@ def _composition(rng: np.random.Generator, area_mm2: float) -> Composition:
         architecture=first,
         second_architecture=second,
         tumour_share=float(rng.uniform(0.25, 0.85)),
-        in_situ=int(rng.poisson(0.14)),
-        normal_ducts=int(rng.poisson(1.0 if bare else 0.22)),
+        in_situ=int(rng.poisson(0.25)),
+        normal_ducts=int(rng.poisson(1.2 if bare else 0.3)),
         vessels=int(rng.poisson(60 * area_mm2)),
         fat_cells=int(rng.poisson(4)) if rng.random() < 0.1 else 0,
         lymphoid_share=_chance(rng, 0.18, 0.05, 0.5),
@@ -82,13 +82,15 @@ def _composition(rng: np.random.Generator, area_mm2: float) -> Composition:
         immune_in_epithelium_per_mm2=_chance(rng, 0.6, 10, 350),
         single_cells_per_mm2=float(rng.uniform(300, 3000)) if single else 0.0,
         plump_stroma=float(rng.uniform(0.0, 0.35)),
+        fascicle_gap=_chance(rng, 0.6, 0.05, 0.5),
         red_cell_share=_chance(rng, 0.15, 0.01, 0.12),
         mucin_share=_chance(rng, 0.08, 0.1, 0.6),
     )
 
 
 def _morphology(rng: np.random.Generator) -> Morphology:
-    nucleus = float(rng.uniform(6.8, 10.5))
+    # From the small cells of lobular tumours to large pleomorphic ones.
+    nucleus = float(rng.uniform(6.2, 10.8))
     return Morphology(
         # Cells are 12 to 15 µm across; crowded small-cell and large pleomorphic tumours lie around.
         cell_um=float(np.clip(nucleus * rng.uniform(1.25, 1.75), 9.5, 18)),

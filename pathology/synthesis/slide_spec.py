@@ -226,6 +226,7 @@ class SlideSpec:
             fat_cells=fat_cells,
             lymphoid_share=lymphoid,
             muscle_share=muscle,
+            fascicle_gap=0.12 if muscle else 0.0,
             looseness=self.looseness,
             stroma_cells_per_mm2=600.0 if self.kind == "fat" else 2200.0,
         )

@@ -94,6 +94,8 @@ class Composition:
     plump_stroma
         Share of the nuclei of stroma and muscle that are large and vesicular, as in activated
         fibroblasts, endothelium and smooth muscle: by shape alone they pass for tumour.
+    fascicle_gap
+        Share of the muscle that is empty clefts between its fascicles, as thin sections tear.
     red_cell_share
         Share of the stroma that red cells have leaked into.
     mucin_share
@@ -117,6 +119,7 @@ class Composition:
     immune_in_epithelium_per_mm2: float = 40.0
     single_cells_per_mm2: float = 0.0
     plump_stroma: float = 0.2
+    fascicle_gap: float = 0.0
     red_cell_share: float = 0.0
     mucin_share: float = 0.0
 
@@ -126,7 +129,7 @@ class Composition:
                 raise ValueError(f"architecture must be one of {ARCHITECTURES}, not {name!r}")
         _check(
             self, 0.0, 1.0, "tumour_share", "lymphoid_share", "muscle_share", "necrosis_share",
-            "glass_share", "looseness", "plump_stroma", "red_cell_share",
+            "glass_share", "looseness", "plump_stroma", "fascicle_gap", "red_cell_share",
             "mucin_share",
         )  # fmt: skip
         _check(self, 0, 10000, "in_situ", "normal_ducts", "vessels", "fat_cells")

@@ -29,7 +29,9 @@ BUMP_UM = 1.0
 #: Pixels of the centre map around a centre on which its bump is drawn.
 _REACH = 3
 #: Weights of the parts of the loss, set so that each contributes about equally at the start.
-WEIGHTS = {"centre": 1.0, "rays": 1.0, "offset": 0.3, "class": 1.0, "region": 0.4}
+WEIGHTS = {
+    "centre": 1.0, "rays": 1.0, "first_rays": 0.5, "offset": 0.3, "class": 1.0, "region": 0.4,
+}  # fmt: skip
 #: Outlines of cells other than tumour and epithelium are not used by any measurement. The last is
 #: for cells of unknown class, which have the index -1.
 OUTLINE_WEIGHT = (1.0, 1.0, 1.0, 0.3, 0.1, 0.1, 1.0)
@@ -188,6 +190,7 @@ def cell_losses(
     parts = {
         "centre": _centre_loss(maps.centre, targets["heat"], targets["weight"]),
         "rays": _rays_loss(heads.rays_um, targets["rays"], weight),
+        "first_rays": _rays_loss(heads.first_rays_um, targets["rays"], weight),
         "offset": (offset.sum(), torch.tensor(offset.numel(), device=offset.device)),
         "class": _class_loss(heads.class_logits, targets["classes"], targets["share"]),
         "region": _region_loss(network.region(maps.context[0]), targets["region"]),

@@ -55,7 +55,8 @@ class BlurNet(nn.Module):
         logits = torch.zeros((n, 6))
         logits[:, 0] = 8 * (dark[:, 0] - 0.3)
         logits[:, 3] = maps.context[image, 0, context_row, context_column].float()
-        return CellHeads(6.0 + 0.0 * dark.expand(n, 32), torch.full((n, 2), self.offset_um), logits)
+        rays_um = 6.0 + 0.0 * dark.expand(n, 32)
+        return CellHeads(rays_um, torch.full((n, 2), self.offset_um), logits, rays_um)
 
 
 def draw_cells(

@@ -1,0 +1,3 @@
+"""Agreement between readers, and of results with readers: tables, kappas, intervals. Pure."""
+
+__all__: list[str] = []

@@ -1,0 +1,180 @@
+"""The second drawing of outlines: each ray's end moves to the edge that lies beside it."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["MAX_REACH_UM", "CellPlaces", "EdgeReader"]
+
+N_RAYS = 32
+#: Steps along the ray, from its end, at which edges are looked at, µm; one is a map's pixel.
+STEPS_UM = (-2.0, -1.0, 0.0, 1.0, 2.0)
+#: A ray's end moves by no more than this, µm: what is seen of the edges reaches no further.
+MAX_MOVE_UM = 2.5
+#: Rays that end further out than this are left as first drawn: with what an edge's features see
+#: (8 µm), the steps and the offset they would look beyond the halo of 32 µm.
+MAX_REACH_UM = 18.0
+#: Centres lie this near to the peak's pixel, µm.
+_MAX_OFFSET_UM = 1.5
+
+
+class CellPlaces(NamedTuple):
+    """Say where cells lie; all (N,) int64.
+
+    Attributes
+    ----------
+    image
+        Index into the batch.
+    row, column
+        Pixel of the centre map.
+    context_row, context_column
+        Pixel of the context image.
+    """
+
+    image: Tensor
+    row: Tensor
+    column: Tensor
+    context_row: Tensor
+    context_column: Tensor
+
+
+class EdgeReader(nn.Module):
+    """Draw outlines a second time from what lies beside the ends of their rays.
+
+    Parameters
+    ----------
+    fine, coarse
+        Channels of the two finest levels of features, which reach 2 and 5 µm around a pixel.
+    width
+        Channels of the map of edges.
+
+    Examples
+    --------
+    >>> reader = EdgeReader(24, 40, 8).eval()
+    >>> reader(torch.zeros(1, 24, 64, 64), torch.zeros(1, 40, 32, 32)).shape
+    torch.Size([1, 8, 64, 64])
+    """
+
+    directions: Tensor
+
+    def __init__(self, fine: int, coarse: int, width: int, hidden: int = 32) -> None:
+        super().__init__()
+        self.lift = nn.Conv2d(coarse, fine, 1, bias=False)
+        self.reduce = nn.Sequential(
+            nn.Conv2d(fine, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        )
+        # Neighbouring rays look at each other's edges: an outline has no single teeth.
+        self.move = nn.Sequential(
+            nn.Conv1d(width * len(STEPS_UM) + 1, hidden, 3, padding=1, padding_mode="circular"),
+            nn.ReLU(inplace=True),
+            nn.Conv1d(hidden, hidden, 3, padding=1, padding_mode="circular"),
+            nn.ReLU(inplace=True),
+            nn.Conv1d(hidden, 1, 1),
+        )
+        # The second drawing begins as a copy of the first.
+        nn.init.zeros_(self.move[-1].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.move[-1].bias)  # type: ignore[arg-type]
+        angles = torch.arange(N_RAYS, dtype=torch.float64) * (2 * math.pi / N_RAYS)
+        directions = torch.stack([angles.cos(), angles.sin()]).float()
+        self.register_buffer("directions", directions, persistent=False)
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        """Compute the map of edges.
+
+        Parameters
+        ----------
+        fine, coarse
+            (B, fine, H, W) and (B, coarse, H/2, W/2) features.
+
+        Returns
+        -------
+        Tensor
+            (B, width, H, W).
+        """
+        up = functional.interpolate(self.lift(coarse), scale_factor=2.0, mode="nearest")
+        edges: Tensor = self.reduce(fine + up)
+        return edges
+
+    def redraw(
+        self, edges: Tensor, places: CellPlaces, rays_um: Tensor, offset_um: Tensor
+    ) -> Tensor:
+        """Move the ends of rays along them.
+
+        Parameters
+        ----------
+        edges
+            (B, width, H, W) map of edges at 1 µm per pixel.
+        places
+            Where the N cells lie.
+        rays_um, offset_um
+            (N, 32) and (N, 2): the first drawing.
+
+        Returns
+        -------
+        Tensor
+            (N, 32) rays in µm, above 0.
+        """
+        # Where to look is given; what is seen there is learned.
+        ends = rays_um.detach().clamp(max=MAX_REACH_UM)
+        steps = torch.tensor(STEPS_UM, device=ends.device)
+        along = (ends[:, :, None] + steps).clamp(min=0.0)
+        shift = offset_um.detach().clamp(-_MAX_OFFSET_UM, _MAX_OFFSET_UM) + 0.5
+        x, y = (
+            (middle + shift[:, axis])[:, None, None] + along * self.directions[axis][:, None]
+            for axis, middle in enumerate((places.column, places.row))
+        )
+        seen = sample_bilinear(edges.float(), places.image, x, y)
+        cells = len(ends)
+        # (N, 32, steps, width) -> (N, steps x width + 1, 32)
+        seen = seen.reshape(cells, N_RAYS, -1).transpose(1, 2)
+        lengths = rays_um.detach()[:, None] / MAX_REACH_UM
+        moved = MAX_MOVE_UM * torch.tanh(self.move(torch.cat([seen, lengths], dim=1))[:, 0])
+        moved = moved * (rays_um.detach() < MAX_REACH_UM)
+        return (rays_um + moved).clamp(min=0.5)
+
+
+def sample_bilinear(maps: Tensor, image: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Read maps between their pixels; beyond their borders the border goes on.
+
+    Parameters
+    ----------
+    maps
+        (B, C, H, W).
+    image
+        (N,) int64 index into the batch.
+    x, y
+        (N, ...) coordinates in pixels; the middle of the first pixel is 0.5.
+
+    Returns
+    -------
+    Tensor
+        (N, ..., C).
+
+    Examples
+    --------
+    >>> ramp = torch.arange(4.0).reshape(1, 1, 1, 4)
+    >>> at = torch.tensor([[0.5, 1.0, 9.0]])
+    >>> sample_bilinear(ramp, torch.tensor([0]), at, torch.zeros_like(at)).flatten().tolist()
+    [0.0, 0.5, 3.0]
+    """
+    _, channels, height, width = maps.shape
+    rows = maps.permute(0, 2, 3, 1).reshape(-1, channels)
+    x, y = (x - 0.5).clamp(0, width - 1), (y - 0.5).clamp(0, height - 1)
+    left, top = x.floor(), y.floor()
+    right_share, low_share = (x - left)[..., None], (y - top)[..., None]
+    first = image.reshape(-1, *[1] * (x.dim() - 1)) * (height * width)
+    left_px, top_px = left.long(), top.long()
+    right_px, low_px = (left_px + 1).clamp(max=width - 1), (top_px + 1).clamp(max=height - 1)
+
+    def read(row: Tensor, column: Tensor) -> Tensor:
+        index = (first + row * width + column).flatten()
+        return rows.index_select(0, index).reshape(*x.shape, channels)
+
+    upper = torch.lerp(read(top_px, left_px), read(top_px, right_px), right_share)
+    lower = torch.lerp(read(low_px, left_px), read(low_px, right_px), right_share)
+    return torch.lerp(upper, lower, low_share)

@@ -1,0 +1,130 @@
+"""The second drawing of outlines: reads where it says, moves along rays, and only so far."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pathology.nn.edges import (
+    MAX_MOVE_UM,
+    MAX_REACH_UM,
+    CellPlaces,
+    EdgeReader,
+    sample_bilinear,
+)
+
+
+def places(*spots: tuple[int, int, int]) -> CellPlaces:
+    """Cells at (image, row, column)."""
+    image, row, column = (torch.tensor(part) for part in zip(*spots, strict=True))
+    return CellPlaces(image, row, column, row, column)
+
+
+def slow_sample(maps: torch.Tensor, image: int, x: float, y: float) -> list[float]:
+    """Read one point by the definition of bilinear interpolation."""
+    _, channels, height, width = maps.shape
+    x, y = min(max(x - 0.5, 0), width - 1), min(max(y - 0.5, 0), height - 1)
+    found = [0.0] * channels
+    for row in range(height):
+        for column in range(width):
+            share = max(0.0, 1 - abs(row - y)) * max(0.0, 1 - abs(column - x))
+            if share:
+                found = [
+                    value + share * float(maps[image, k, row, column])
+                    for k, value in enumerate(found)
+                ]
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 1),
+    st.floats(-3, 12, allow_nan=False),
+    st.floats(-3, 10, allow_nan=False),
+    st.integers(0, 2**31),
+)
+def test_points_are_read_as_the_definition_says(image: int, x: float, y: float, seed: int) -> None:
+    maps = torch.rand(2, 3, 6, 9, generator=torch.Generator().manual_seed(seed))
+    found = sample_bilinear(maps, torch.tensor([image]), torch.tensor([[x]]), torch.tensor([[y]]))
+    assert found[0, 0].tolist() == pytest.approx(slow_sample(maps, image, x, y), abs=1e-5)
+
+
+def test_images_of_a_batch_are_read_apart() -> None:
+    maps = torch.rand(3, 4, 16, 16)
+    x, y = torch.rand(5, 7) * 20 - 2, torch.rand(5, 7) * 20 - 2
+    image = torch.tensor([2, 0, 1, 2, 0])
+    together = sample_bilinear(maps, image, x, y)
+    for row, index in enumerate(image.tolist()):
+        alone = sample_bilinear(
+            maps[index : index + 1], torch.tensor([0]), x[row : row + 1], y[row : row + 1]
+        )
+        assert torch.equal(together[row], alone[0])
+
+
+def test_the_second_drawing_begins_as_the_first() -> None:
+    reader = EdgeReader(24, 40, 8).eval()
+    rays = torch.rand(2, 32) * 10 + 2
+    redrawn = reader.redraw(torch.rand(1, 8, 64, 64), places((0, 30, 30), (0, 5, 60)), rays,
+                            torch.zeros(2, 2))  # fmt: skip
+    assert torch.equal(redrawn, rays)
+
+
+@pytest.fixture
+def wild() -> EdgeReader:
+    """A reader that moves every ray as far as it may."""
+    reader = EdgeReader(24, 40, 8).eval()
+    torch.nn.init.constant_(reader.move[4].bias, 50.0)
+    return reader
+
+
+def redrawn(reader: EdgeReader, rays: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return reader.redraw(torch.rand(1, 8, 64, 64), places((0, 30, 30)), rays, torch.zeros(1, 2))
+
+
+def test_rays_move_no_further_than_is_seen(wild: EdgeReader) -> None:
+    rays = torch.full((1, 32), 6.0)
+    moved = redrawn(wild, rays)
+    assert moved.tolist() == pytest.approx((rays + MAX_MOVE_UM).tolist())
+
+
+def test_rays_beyond_the_reach_stay_as_first_drawn(wild: EdgeReader) -> None:
+    rays = torch.full((1, 32), 6.0)
+    rays[0, 3] = MAX_REACH_UM + 0.1
+    moved = redrawn(wild, rays)
+    assert float(moved[0, 3]) == pytest.approx(MAX_REACH_UM + 0.1)
+
+
+@pytest.mark.parametrize("ray", [0, 5, 8, 19, 31])
+def test_a_ray_sees_the_edge_at_its_own_end(ray: int) -> None:
+    # Only pixels beside the end of a ray, or of its neighbours, may move it.
+    reader = EdgeReader(24, 40, 8).eval()
+    torch.nn.init.normal_(reader.move[4].weight)
+    edges = torch.rand(1, 8, 64, 64, requires_grad=True)
+    offset = torch.tensor([[0.4, -0.3]])
+    rays = torch.full((1, 32), 9.0)
+    reader.redraw(edges, places((0, 31, 33)), rays, offset)[0, ray].backward()
+    assert edges.grad is not None
+    rows, columns = edges.grad.abs().sum(dim=(0, 1)).nonzero().T
+    angle = 2 * math.pi * ray / 32
+    x = 33.5 + 0.4 + 9.0 * math.cos(angle)
+    y = 31.5 - 0.3 + 9.0 * math.sin(angle)
+    distance = torch.hypot(columns + 0.5 - x, rows + 0.5 - y)
+    # Two steps of 1 µm along the ray, two neighbours 1.8 µm apart on each side, a pixel.
+    assert len(rows)
+    assert float(distance.min()) < 1.0
+    assert float(distance.max()) < 6.0
+
+
+def test_nothing_is_learned_through_the_place_that_is_looked_at() -> None:
+    reader = EdgeReader(24, 40, 8).eval()
+    torch.nn.init.normal_(reader.move[4].weight)
+    rays = torch.full((1, 32), 6.0, requires_grad=True)
+    reader.redraw(torch.rand(1, 8, 64, 64), places((0, 31, 33)), rays, torch.zeros(1, 2)).sum(
+    ).backward()  # fmt: skip
+    assert rays.grad is not None
+    assert torch.equal(rays.grad, torch.ones_like(rays))

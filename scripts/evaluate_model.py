@@ -37,13 +37,13 @@ from pathology.inference.bundle import load_bundle, load_model
 from pathology.inference.engine import Engine
 from pathology.inference.manifest import CARD_FILE, ModelManifest
 from pathology.synthesis.benchmark import load_benchmark
-from pathology.training.card import render_evidence_card
-from pathology.training.evidence_benchmark import draw_failures, measure_benchmark
-from pathology.training.evidence_bundle import measure_bundle
-from pathology.training.evidence_overlays import draw_overlays
-from pathology.training.evidence_real import measure_nuclei, measure_real
-from pathology.training.evidence_robust import CHANGES, measure_robustness
-from pathology.training.evidence_slides import measure_slides
+from pathology.training.evidence.benchmark import draw_failures, measure_benchmark
+from pathology.training.evidence.bundle import measure_bundle
+from pathology.training.evidence.card import render_evidence_card
+from pathology.training.evidence.core_overlays import draw_overlays
+from pathology.training.evidence.real import measure_nuclei, measure_real
+from pathology.training.evidence.robust import CHANGES, measure_robustness
+from pathology.training.evidence.slides import measure_slides
 
 #: Sheet of the worst fields, beside the card.
 FAILURES_FILE = "failures.jpg"

@@ -1,9 +1,6 @@
 """Training: examples in, model bundle with its card out; import the modules themselves.
 
-``config`` and ``specs`` hold the settings. ``task`` is what the loop knows of what it trains;
-``cell_task`` and ``tile_task`` implement it. ``sources``, ``loading`` and ``patches`` give
-examples, ``augment`` their views, ``stream`` their order. ``loop`` optimises, ``distributed`` over
-several processes, ``state`` and ``checkpoint`` let it go on where it stopped, ``journal`` tells.
-``measure`` and ``figures`` read fields that training never saw, ``card`` writes them down, ``run``
-does it all.
+``config`` and ``specs`` hold the settings, ``run`` does it all. Below it, imports run one way:
+``cells`` and ``tiles`` are the two tasks, ``evidence`` measures and writes the card, ``data`` gives
+examples, ``engine`` optimises whatever it is given.
 """

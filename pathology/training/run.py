@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 
 from pathology.errors import OutputError
-from pathology.training.cell_task import CellTask
+from pathology.training.cells.task import CellTask
 from pathology.training.config import TrainingConfig
-from pathology.training.distributed import Ranks, join_ranks
-from pathology.training.journal import Journal, say
-from pathology.training.loop import Loop
-from pathology.training.state import TrainingState, precision_of
-from pathology.training.task import Export, Task
-from pathology.training.tile_task import TileTask
+from pathology.training.engine.distributed import Ranks, join_ranks
+from pathology.training.engine.journal import Journal, say
+from pathology.training.engine.loop import Loop
+from pathology.training.engine.state import TrainingState, precision_of
+from pathology.training.engine.task import Export, Task
+from pathology.training.tiles.task import TileTask
 
 __all__ = ["CHECKPOINT_FILE", "prepare_data", "run_folder", "train_bundle"]
 

@@ -12,7 +12,7 @@ from pathology.inference.bundle import load_model
 from pathology.inference.engine import Engine
 from pathology.pipeline import score_slide
 from pathology.runs.result import SlideResult
-from pathology.training.evidence_real import as_expected, measure_nuclei, read_labels, tumour_share
+from pathology.training.evidence.real import as_expected, measure_nuclei, read_labels, tumour_share
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

@@ -13,7 +13,7 @@ from pathology.inference.bundle import load_bundle, load_model, verify_golden
 from pathology.synthesis import render_field
 from pathology.synthesis.benchmark import benchmark_fields, load_benchmark
 from pathology.training.config import load_training_config
-from pathology.training.measure import (
+from pathology.training.evidence.measure import (
     HOLDOUT_SEED,
     measure_model,
     read_field,

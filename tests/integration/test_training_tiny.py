@@ -13,7 +13,7 @@ import yaml
 
 from pathology.assets import config_path
 from pathology.synthesis import SlideSpec, render_slide, write_slide
-from pathology.training.journal import LOG_FILE
+from pathology.training.engine.journal import LOG_FILE
 
 #: From nothing to a bundle on two cores, in seconds.
 LIMIT_S = 15 * 60

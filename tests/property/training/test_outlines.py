@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from shapely.geometry import LineString, Point, Polygon
 
-from pathology.training.outlines import cast_rays_to, centres_of, main_polygons, star_polygons
+from pathology.training.data.outlines import cast_rays_to, centres_of, main_polygons, star_polygons
 
 ANGLES = 2 * np.pi * np.arange(32) / 32
 coordinate = st.floats(-40, 40, allow_nan=False).map(lambda value: round(value, 3))

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from pathology.training.config import TrainingConfig
-from pathology.training.distributed import Ranks
-from pathology.training.journal import Journal
-from pathology.training.loop import Loop
-from pathology.training.state import TrainingState
-from pathology.training.task import Batch, LossTerm, random_of
+from pathology.training.engine.distributed import Ranks
+from pathology.training.engine.journal import Journal
+from pathology.training.engine.loop import Loop
+from pathology.training.engine.state import TrainingState
+from pathology.training.engine.task import Batch, LossTerm, random_of
 
 
 class ToyNetwork(nn.Module):

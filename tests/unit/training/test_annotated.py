@@ -16,10 +16,10 @@ from pathology.cells import CELL_CLASSES
 from pathology.geometry import Box0, Size0, Spacing
 from pathology.synthesis import REGIONS, random_field_spec, render_field, write_pyramid
 from pathology.synthesis.field import Field
-from pathology.training.drawings import read_drawings
-from pathology.training.loading import load_annotated_source
+from pathology.training.data.drawings import read_drawings
+from pathology.training.data.loading import load_annotated_source
+from pathology.training.data.samples import make_sample
 from pathology.training.problems import Problems, TrainingDataError
-from pathology.training.samples import make_sample
 from pathology.training.specs import QuPathCellsSpec, RegionsSpec
 from pathology.wsi import SlideInfo
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pathology.errors import UsageError
-from pathology.training.augment import check_augmentation, optical_view
 from pathology.training.config import AugmentConfig
+from pathology.training.data.augment import check_augmentation, optical_view
 from pathology.types import U8Array
 
 pytest.importorskip("albumentations")

@@ -19,9 +19,9 @@ from pathology.inference.manifest import (
     StainVectors,
     find_model,
 )
-from pathology.training.card import render_evidence_card
-from pathology.training.card_tables import FIGURE_NAMES, table
-from pathology.training.figures import FIGURES
+from pathology.training.evidence.card import render_evidence_card
+from pathology.training.evidence.card_tables import FIGURE_NAMES, table
+from pathology.training.evidence.figures import FIGURES
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pathology.errors import ConfigError
-from pathology.training.cell_task import CellTask
+from pathology.training.cells.task import CellTask
 from pathology.training.config import TrainingConfig
 from pathology.training.problems import TrainingDataError
 

@@ -22,8 +22,8 @@ from pathology.synthesis import (
     render_field,
 )
 from pathology.tiling import TileSource, batches, lay_grid
-from pathology.training.figures import figures
-from pathology.training.measure import read_picture, read_rendered_field
+from pathology.training.evidence.figures import figures
+from pathology.training.evidence.measure import read_picture, read_rendered_field
 from pathology.wsi.array import ArraySlide
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "classical_baseline.py"

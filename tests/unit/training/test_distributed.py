@@ -16,7 +16,7 @@ from torch import nn
 
 from pathology.errors import UsageError
 from pathology.training.config import TrainingConfig
-from pathology.training.distributed import SyncedBatchNorm2d, join_ranks, sync_batch_norm
+from pathology.training.engine.distributed import SyncedBatchNorm2d, join_ranks, sync_batch_norm
 
 SCRIPT = Path(__file__).with_name("two_ranks.py")
 
@@ -52,7 +52,9 @@ def test_alone_no_group_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_process_without_a_gpu_of_its_own_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("pathology.training.distributed.resolve_devices", lambda _: ["cuda:0"])
+    monkeypatch.setattr(
+        "pathology.training.engine.distributed.resolve_devices", lambda _: ["cuda:0"]
+    )
     with pytest.raises(UsageError, match="process 1 has no GPU"), join_ranks("cuda"):
         pass
 

@@ -13,16 +13,16 @@ from PIL import Image
 from pathology.synthesis import render_field
 from pathology.synthesis.benchmark import BenchmarkConfig, benchmark_fields, benchmark_sha256
 from pathology.testing import FakeModel
-from pathology.training import evidence_benchmark
-from pathology.training.evidence_benchmark import (
+from pathology.training.evidence import benchmark as evidence_benchmark
+from pathology.training.evidence.benchmark import (
     ReadField,
     draw_failures,
     measure_benchmark,
     report_readings,
     worst_fields,
 )
-from pathology.training.figures import FIGURES, figures
-from pathology.training.measure import read_rendered_field
+from pathology.training.evidence.figures import FIGURES, figures
+from pathology.training.evidence.measure import read_rendered_field
 
 FIELDS = 4
 

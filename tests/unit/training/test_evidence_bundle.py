@@ -8,7 +8,7 @@ import pytest
 from torch import Tensor, nn
 
 from pathology.inference.bundle import load_bundle
-from pathology.training.evidence_bundle import kflop_per_px, measure_bundle
+from pathology.training.evidence.bundle import kflop_per_px, measure_bundle
 
 
 class Toy(nn.Module):

@@ -20,8 +20,8 @@ from pathology.runs.result import SlideResult
 from pathology.stain import optical_density, unmix
 from pathology.synthesis import SlideSpec, render_slide, write_slide
 from pathology.testing import FakeModel
-from pathology.training.evidence_overlays import CROP_UM, busy_places, draw_overlays
-from pathology.training.evidence_real import (
+from pathology.training.evidence.core_overlays import CROP_UM, busy_places, draw_overlays
+from pathology.training.evidence.real import (
     RealRow,
     as_expected,
     measure_nuclei,
@@ -30,7 +30,7 @@ from pathology.training.evidence_real import (
     read_labels,
     tumour_share,
 )
-from pathology.training.evidence_robust import (
+from pathology.training.evidence.robust import (
     CHANGES,
     Picture,
     is_stable,

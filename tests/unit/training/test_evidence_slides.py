@@ -15,9 +15,9 @@ from pathology.scoring.counts import PatternCounts
 from pathology.synthesis import FieldCells, render_slide
 from pathology.synthesis.slide import count_patterns
 from pathology.testing import FakeModel
-from pathology.training import evidence_slides
-from pathology.training.evidence_slides import measure_slides, read_one, summarise_slides
-from pathology.training.slide_plan import TIERS, plan_slides, true_score
+from pathology.training.evidence import slides as evidence_slides
+from pathology.training.evidence.slide_plan import TIERS, plan_slides, true_score
+from pathology.training.evidence.slides import measure_slides, read_one, summarise_slides
 
 
 def test_the_plan_deals_out_tiers_and_puts_a_third_near_a_cut_off() -> None:

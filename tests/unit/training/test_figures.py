@@ -13,9 +13,15 @@ from hypothesis import strategies as st
 
 from pathology.cells import CellTable
 from pathology.synthesis import FieldCells
-from pathology.training import figures as module
-from pathology.training.figures import FIGURES, FieldReading, confusion, figures, measure_model
-from pathology.training.measure import match_points
+from pathology.training.evidence import figures as module
+from pathology.training.evidence.figures import (
+    FIGURES,
+    FieldReading,
+    confusion,
+    figures,
+    measure_model,
+)
+from pathology.training.evidence.measure import match_points
 
 
 def make_reading(

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pathology.training import held_out
-from pathology.training.held_out import annotated_figures
-from pathology.training.samples import UNKNOWN_CLASS, Sample
+from pathology.training.cells import held_out
+from pathology.training.cells.held_out import annotated_figures
+from pathology.training.data.samples import UNKNOWN_CLASS, Sample
 
 SIDE = 128
 

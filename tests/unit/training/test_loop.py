@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pathology.errors import ConfigError, ModelError, UsageError
-from pathology.training.checkpoint import read_progress
-from pathology.training.loop import Loop, take_step
+from pathology.training.engine.checkpoint import read_progress
+from pathology.training.engine.loop import Loop, take_step
 
 MakeLoop = Callable[..., Loop]
 
@@ -103,7 +103,7 @@ def test_the_best_average_is_kept(make_loop: MakeLoop, make_task: Any) -> None:
 
 
 def _indices(step: int) -> list[int]:
-    from pathology.training.stream import example_at
+    from pathology.training.engine.stream import example_at
 
     return [example_at(step * 4 + k, 5, 3) for k in range(4)]
 

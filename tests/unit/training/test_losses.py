@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pathology.nn.cellnet import CellNet
-from pathology.training.losses import cell_losses, centre_targets, join, make_targets
-from pathology.training.samples import UNKNOWN_CLASS, UNKNOWN_REGION, Sample
+from pathology.training.cells.losses import cell_losses, centre_targets, join, make_targets
+from pathology.training.data.samples import UNKNOWN_CLASS, UNKNOWN_REGION, Sample
 from pathology.types import FloatArray
 
 SIDE = 128

@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from pathology.cells import PATTERNS
-from pathology.training.patches import Patch, PatchSource, load_patches
+from pathology.training.data.patches import Patch, PatchSource, load_patches
 from pathology.training.problems import TrainingDataError
 from pathology.training.specs import PatchesSpec
 

@@ -7,9 +7,9 @@ import pytest
 
 from pathology.config import load_config
 from pathology.stain import optical_density, unmix
-from pathology.training.augment import network_input, turned_view
-from pathology.training.losses import centre_targets, make_targets
-from pathology.training.samples import Sample, load_sample, store_sample
+from pathology.training.cells.losses import centre_targets, make_targets
+from pathology.training.data.augment import network_input, turned_view
+from pathology.training.data.samples import Sample, load_sample, store_sample
 
 SIDE = 128
 

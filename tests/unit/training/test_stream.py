@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from pathology.errors import UsageError
 from pathology.training.config import TrainingConfig
-from pathology.training.distributed import Ranks
-from pathology.training.samples import Sample, make_sample
-from pathology.training.sources import ENDLESS_SEED, Mixture, SyntheticFields
-from pathology.training.stream import Steps, example_at, make_stream
-from pathology.training.task import ENDLESS
+from pathology.training.data.samples import Sample, make_sample
+from pathology.training.data.sources import ENDLESS_SEED, Mixture, SyntheticFields
+from pathology.training.engine.distributed import Ranks
+from pathology.training.engine.stream import Steps, example_at, make_stream
+from pathology.training.engine.task import ENDLESS
 
 
 @given(length=st.integers(1, 40), seed=st.integers(0, 1000), turn=st.integers(0, 1000))

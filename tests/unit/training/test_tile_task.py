@@ -25,9 +25,9 @@ from pathology.scoring import (
 )
 from pathology.training.config import TrainingConfig, load_training_config
 from pathology.training.problems import TrainingDataError
-from pathology.training.tile_card import TileReading, macro_f1, measure_tiles, tile_figures
-from pathology.training.tile_sources import label_tile
-from pathology.training.tile_task import TileTask
+from pathology.training.tiles.card import TileReading, macro_f1, measure_tiles, tile_figures
+from pathology.training.tiles.sources import label_tile
+from pathology.training.tiles.task import TileTask
 
 PATCH_NAMES = ("no_tumour", "0", "1+", "2+", "3+")
 

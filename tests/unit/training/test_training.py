@@ -11,7 +11,7 @@ import pytest
 from pathology.assets import config_path, configs_dir
 from pathology.errors import ConfigError
 from pathology.training.config import TrainingConfig, load_training_config
-from pathology.training.journal import LOG_FILE, Journal
+from pathology.training.engine.journal import LOG_FILE, Journal
 
 
 def write(folder: Path, text: str) -> Path:

@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pathology.training.cell_task import CellTask
+from pathology.training.cells.task import CellTask
 from pathology.training.config import TrainingConfig
-from pathology.training.distributed import Ranks, join_ranks, sync_batch_norm
-from pathology.training.loop import take_step
-from pathology.training.state import TrainingState
-from pathology.training.stream import Steps, make_stream
+from pathology.training.engine.distributed import Ranks, join_ranks, sync_batch_norm
+from pathology.training.engine.loop import take_step
+from pathology.training.engine.state import TrainingState
+from pathology.training.engine.stream import Steps, make_stream
 
 STEPS = 20
 

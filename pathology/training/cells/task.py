@@ -22,28 +22,28 @@ from pathology.inference.engine import Engine
 from pathology.inference.manifest import ModelInput, ModelManifest, NetworkSpec, StainVectors
 from pathology.nn.cellnet import CellNet
 from pathology.synthesis import Field, random_field_spec, render_field
-from pathology.training.augment import (
+from pathology.training.cells.held_out import annotated_figures
+from pathology.training.cells.losses import FieldTargets, cell_losses, join, make_targets
+from pathology.training.config import TRAINING_SEEDS, TrainingConfig
+from pathology.training.data.augment import (
     check_augmentation,
     network_input,
     optical_view,
     turned_view,
 )
-from pathology.training.card import render_card
-from pathology.training.config import TRAINING_SEEDS, TrainingConfig
-from pathology.training.held_out import annotated_figures
-from pathology.training.loading import AnnotatedFields, load_annotated_source
-from pathology.training.losses import FieldTargets, cell_losses, join, make_targets
-from pathology.training.measure import (
+from pathology.training.data.loading import AnnotatedFields, load_annotated_source
+from pathology.training.data.samples import Sample
+from pathology.training.data.sources import FieldSource, Mixture, SyntheticFields, generator_hash
+from pathology.training.engine.task import ENDLESS, Batch, Export, LossTerm, random_of
+from pathology.training.evidence.card import render_card
+from pathology.training.evidence.measure import (
     HOLDOUT_SEED,
     evaluate_reader,
     figures,
     read_rendered_field,
 )
 from pathology.training.problems import Problems, TrainingDataError
-from pathology.training.samples import Sample
-from pathology.training.sources import FieldSource, Mixture, SyntheticFields, generator_hash
 from pathology.training.specs import SourceSpec
-from pathology.training.task import ENDLESS, Batch, Export, LossTerm, random_of
 from pathology.types import FloatArray
 
 __all__ = ["VALIDATION_SEED", "CellExample", "CellTask"]

@@ -10,7 +10,7 @@ from pathology.cells.table import CellTable
 from pathology.geometry import Box0, Spacing
 from pathology.synthesis import Field, random_field_spec, render_field
 from pathology.tiling import TileSource, batches, lay_grid
-from pathology.training.figures import FieldReading, Metric, figures, measure_model
+from pathology.training.evidence.figures import FieldReading, Metric, figures, measure_model
 from pathology.types import AnyArray, U8Array
 from pathology.wsi.array import ArraySlide
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from pathology.errors import UsageError
 from pathology.training.config import TrainingConfig
-from pathology.training.distributed import Ranks
-from pathology.training.journal import Journal
-from pathology.training.state import TrainingState, precision_of
-from pathology.training.stream import Steps, make_stream
-from pathology.training.task import Batch, LossTerm, Task
+from pathology.training.engine.distributed import Ranks
+from pathology.training.engine.journal import Journal
+from pathology.training.engine.state import TrainingState, precision_of
+from pathology.training.engine.stream import Steps, make_stream
+from pathology.training.engine.task import Batch, LossTerm, Task
 
 __all__ = ["Loop", "take_step"]
 

@@ -21,10 +21,10 @@ from pathology.synthesis.benchmark import (
     benchmark_sha256,
     specs_sha256,
 )
-from pathology.training.figures import FieldReading, confusion, figures, measure_model
-from pathology.training.measure import read_picture, read_rendered_field
-from pathology.training.overlays import Marks, draw_outlines, side_by_side
-from pathology.training.sources import generator_hash
+from pathology.training.data.sources import generator_hash
+from pathology.training.evidence.figures import FieldReading, confusion, figures, measure_model
+from pathology.training.evidence.measure import read_picture, read_rendered_field
+from pathology.training.evidence.overlays import Marks, draw_outlines, side_by_side
 from pathology.types import U8Array
 
 __all__ = ["draw_failures", "measure_benchmark", "report_readings", "worst_fields"]

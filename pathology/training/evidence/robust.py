@@ -19,7 +19,7 @@ from pathology.stain import StainMatrix
 from pathology.synthesis import write_pyramid
 from pathology.synthesis.optics import jpeg_round_trip
 from pathology.tissue import find_tissue
-from pathology.training.evidence_real import RealRow, as_expected, read_labels
+from pathology.training.evidence.real import RealRow, as_expected, read_labels
 from pathology.types import U8Array
 from pathology.wsi import open_slide
 

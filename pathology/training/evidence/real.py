@@ -22,7 +22,7 @@ from pathology.errors import UsageError
 from pathology.pipeline import SlideRequest, score_slide
 from pathology.runs.result import SlideResult
 from pathology.stain import white_point
-from pathology.training.measure import match_points, read_picture
+from pathology.training.evidence.measure import match_points, read_picture
 from pathology.types import AnyArray, U8Array
 
 __all__ = [

@@ -8,10 +8,10 @@ from PIL import Image
 
 from pathology.scoring.tiles import TILE_CLASSES, TileOutputs
 from pathology.tiling.grid import BLOCK_PX
-from pathology.training.patches import Patch, PatchSource, load_patches
+from pathology.training.data.patches import Patch, PatchSource, load_patches
+from pathology.training.data.split import Part
 from pathology.training.problems import Problems
 from pathology.training.specs import PatchesSpec
-from pathology.training.split import Part
 
 __all__ = ["PatchTiles", "spec_outputs"]
 

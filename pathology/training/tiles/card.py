@@ -8,7 +8,7 @@ import numpy as np
 
 from pathology.inference.manifest import TileManifest
 from pathology.scoring.tiles import NO_TUMOUR
-from pathology.training.figures import Metric
+from pathology.training.evidence.figures import Metric
 from pathology.types import AnyArray, IntArray
 
 __all__ = [

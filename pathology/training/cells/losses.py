@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from pathology.nn.cellnet import CellMaps, CellNet, CellPlaces
-from pathology.training.samples import UNKNOWN_CLASS, UNKNOWN_REGION, Sample
-from pathology.training.task import LossTerm
+from pathology.training.data.samples import UNKNOWN_CLASS, UNKNOWN_REGION, Sample
+from pathology.training.engine.task import LossTerm
 from pathology.types import AnyArray, FloatArray
 
 __all__ = ["WEIGHTS", "FieldTargets", "cell_losses", "centre_targets", "join", "make_targets"]

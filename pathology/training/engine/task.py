@@ -1,8 +1,8 @@
 """What the training loop trains: the interface between the loop and cells or tiles.
 
-The loop (:mod:`pathology.training.loop`) knows nothing of cells, outlines or patches. It asks a
-:class:`Task` for a network, for examples by number, for losses as sums with their counts, and for
-a measurement on held-out data.
+The loop (:mod:`pathology.training.engine.loop`) knows nothing of cells, outlines or patches. It
+asks a :class:`Task` for a network, for examples by number, for losses as sums with their counts,
+and for a measurement on held-out data.
 
 All chance is a function of numbers that the loop hands out (:func:`random_of`), never of a
 generator that carries state: that is why a resumed training equals one that was never stopped,

@@ -24,18 +24,18 @@ from pathology.nn.tilenet import CHANNELS, TileNet
 from pathology.scoring.tiles import NO_TUMOUR, TILE_CLASSES
 from pathology.stain import StainMatrix
 from pathology.synthesis import random_field_spec, render_field
-from pathology.training.augment import check_augmentation, network_input, optical_view
 from pathology.training.config import TRAINING_SEEDS, TrainingConfig
-from pathology.training.measure import HOLDOUT_SEED
-from pathology.training.patches import Patch
-from pathology.training.sources import Mixture
+from pathology.training.data.augment import check_augmentation, network_input, optical_view
+from pathology.training.data.patches import Patch
+from pathology.training.data.sources import Mixture
+from pathology.training.data.split import Part
+from pathology.training.engine.task import ENDLESS, Batch, Export, LossTerm, random_of
+from pathology.training.evidence.measure import HOLDOUT_SEED
 from pathology.training.specs import PatchesSpec
-from pathology.training.split import Part
-from pathology.training.task import ENDLESS, Batch, Export, LossTerm, random_of
-from pathology.training.tile_card import TileReading, measure_tiles, render_tile_card, tile_figures
-from pathology.training.tile_options import TileOptions, cropped, turned
-from pathology.training.tile_patches import PatchTiles, spec_outputs
-from pathology.training.tile_sources import SyntheticTiles, TileSource, render_missing
+from pathology.training.tiles.card import TileReading, measure_tiles, render_tile_card, tile_figures
+from pathology.training.tiles.options import TileOptions, cropped, turned
+from pathology.training.tiles.patches import PatchTiles, spec_outputs
+from pathology.training.tiles.sources import SyntheticTiles, TileSource, render_missing
 from pathology.types import FloatArray, U8Array
 
 __all__ = ["TileExample", "TileTask"]

@@ -26,9 +26,9 @@ from pathology.training.classnames import (
     lookup,
     region_code,
 )
-from pathology.training.outlines import cast_rays_to, centres_of, main_polygons, ring_area
+from pathology.training.data.outlines import cast_rays_to, centres_of, main_polygons, ring_area
+from pathology.training.data.slides import is_name_of, stated_image
 from pathology.training.problems import Problems
-from pathology.training.slides import is_name_of, stated_image
 from pathology.training.specs import QuPathCellsSpec, RegionsSpec
 from pathology.types import AnyArray, BoolArray, FloatArray, IntArray
 from pathology.wsi import SlideInfo

@@ -16,11 +16,11 @@ from pathology.errors import PathologyError
 from pathology.geometry import Box0
 from pathology.stain import white_point
 from pathology.training.classnames import PATTERN_LABELS, SCORE_LABELS
-from pathology.training.patchlabels import Labelled, label_patches
+from pathology.training.data.patchlabels import Labelled, label_patches
+from pathology.training.data.slides import MPP_TOLERANCE
+from pathology.training.data.split import Part, held_out
 from pathology.training.problems import Problems
-from pathology.training.slides import MPP_TOLERANCE
 from pathology.training.specs import PatchesSpec
-from pathology.training.split import Part, held_out
 from pathology.types import BoolArray, U8Array
 from pathology.wsi import ArraySlide
 from pathology.wsi.flat import FlatImage, load_flat

@@ -8,12 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
-from pathology.training.annotated import PLACE_UM, AnnotatedSlide, load_annotated
+from pathology.training.data.annotated import PLACE_UM, AnnotatedSlide, load_annotated
+from pathology.training.data.samples import Sample
+from pathology.training.data.slides import find_annotations
+from pathology.training.data.split import Part, group_of, held_out
 from pathology.training.problems import Problems
-from pathology.training.samples import Sample
-from pathology.training.slides import find_annotations
 from pathology.training.specs import QuPathCellsSpec, RegionsSpec
-from pathology.training.split import Part, group_of, held_out
 from pathology.types import AnyArray
 
 __all__ = ["AnnotatedFields", "AnnotatedSource", "load_annotated_source"]

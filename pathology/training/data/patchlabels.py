@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pathology.training.classnames import patch_label
+from pathology.training.data.split import group_of
 from pathology.training.problems import Problems
 from pathology.training.specs import PatchesSpec
-from pathology.training.split import group_of
 from pathology.wsi.discover import FLAT_SUFFIXES
 
 __all__ = ["Labelled", "label_patches"]

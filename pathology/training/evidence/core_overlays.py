@@ -11,8 +11,8 @@ from pathology.cells.table import CellTable
 from pathology.errors import PathologyError
 from pathology.geometry import Box0, Spacing
 from pathology.runs import SlideFolder, read_cells
-from pathology.training.evidence_real import read_labels
-from pathology.training.overlays import Marks, draw_dots, draw_outlines, side_by_side
+from pathology.training.evidence.overlays import Marks, draw_dots, draw_outlines, side_by_side
+from pathology.training.evidence.real import read_labels
 from pathology.types import AnyArray, U8Array
 from pathology.wsi import open_slide
 from pathology.wsi.slide import Slide
@@ -33,7 +33,7 @@ def draw_overlays(data: Path, results: Path, out: Path) -> list[Path]:
     data
         Folder of the real slides.
     results
-        Run folder that :func:`pathology.training.evidence_real.measure_real` filled.
+        Run folder that :func:`pathology.training.evidence.real.measure_real` filled.
     out
         Folder for the pictures; made if needed.
 

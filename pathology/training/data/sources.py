@@ -15,9 +15,9 @@ import numpy as np
 
 import pathology.synthesis
 from pathology.errors import OutputError
-from pathology.training.samples import Sample, load_sample, make_sample, store_sample
-from pathology.training.stream import example_at
-from pathology.training.task import ENDLESS, random_of
+from pathology.training.data.samples import Sample, load_sample, make_sample, store_sample
+from pathology.training.engine.stream import example_at
+from pathology.training.engine.task import ENDLESS, random_of
 from pathology.types import IntArray
 
 __all__ = ["FieldSource", "Mixture", "SyntheticFields", "generator_hash"]

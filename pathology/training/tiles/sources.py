@@ -20,8 +20,8 @@ import numpy as np
 from pathology.cells.table import CELL_CLASSES, PATTERNS
 from pathology.scoring.tiles import NO_TUMOUR, TileOutputs
 from pathology.synthesis import random_field_spec, render_field
-from pathology.training.patches import Patch
-from pathology.training.sources import generator_hash, make_cache_folder
+from pathology.training.data.patches import Patch
+from pathology.training.data.sources import generator_hash, make_cache_folder
 from pathology.types import AnyArray
 
 __all__ = ["SyntheticTiles", "TileSource", "label_tile", "render_missing"]

@@ -16,7 +16,7 @@ from pathology.config import StainConfig
 from pathology.errors import UsageError
 from pathology.stain import StainMatrix, density_table
 from pathology.training.config import AugmentConfig
-from pathology.training.samples import CONTEXT_FACTOR, Sample
+from pathology.training.data.samples import CONTEXT_FACTOR, Sample
 from pathology.types import AnyArray, FloatArray, U8Array
 
 __all__ = ["check_augmentation", "network_input", "optical_view", "turned_view"]

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from pathology.cells.reader import TileReader
-from pathology.training.measure import match_points, read_picture
-from pathology.training.samples import CONTEXT_FACTOR, UNKNOWN_CLASS, Sample
+from pathology.training.data.samples import CONTEXT_FACTOR, UNKNOWN_CLASS, Sample
+from pathology.training.evidence.measure import match_points, read_picture
 from pathology.types import AnyArray, BoolArray
 
 __all__ = ["annotated_figures"]

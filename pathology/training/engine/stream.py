@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from pathology.training.distributed import Ranks
-from pathology.training.task import ENDLESS, Batch, Task, random_of
+from pathology.training.engine.distributed import Ranks
+from pathology.training.engine.task import ENDLESS, Batch, Task, random_of
 from pathology.types import IntArray
 
 __all__ = ["Steps", "example_at", "make_stream"]

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pathology.inference.manifest import ModelManifest
-from pathology.training.card_tables import (
+from pathology.training.config import TrainingConfig
+from pathology.training.evidence.card_tables import (
     FIGURE_NAMES,
     benchmark_section,
     cost_section,
@@ -22,8 +23,7 @@ from pathology.training.card_tables import (
     slides_section,
     table,
 )
-from pathology.training.config import TrainingConfig
-from pathology.training.figures import Metric
+from pathology.training.evidence.figures import Metric
 
 __all__ = ["render_card", "render_evidence_card"]
 
@@ -108,7 +108,7 @@ def render_card(
     manifest
         The bundle's manifest.
     metrics
-        What :func:`pathology.training.measure.evaluate_reader` gave.
+        What :func:`pathology.training.evidence.measure.evaluate_reader` gave.
     """
     rows = [
         (

@@ -9,16 +9,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pathology.training.checkpoint import (
+from pathology.training.config import TrainingConfig
+from pathology.training.engine.checkpoint import (
     Progress,
     check_progress,
     read_progress,
     read_tensors,
     write_checkpoint,
 )
-from pathology.training.config import TrainingConfig
-from pathology.training.distributed import Ranks, sync_batch_norm
-from pathology.training.task import Task
+from pathology.training.engine.distributed import Ranks, sync_batch_norm
+from pathology.training.engine.task import Task
 
 __all__ = ["TrainingState", "precision_of"]
 

@@ -14,11 +14,11 @@ from pathology.config import load_config
 from pathology.errors import PathologyError, RegionReadError
 from pathology.geometry import Box0, Spacing
 from pathology.tissue import find_tissue
-from pathology.training.drawings import DrawnAreas, DrawnCells, read_drawings
-from pathology.training.outlines import star_polygons
+from pathology.training.data.drawings import DrawnAreas, DrawnCells, read_drawings
+from pathology.training.data.outlines import star_polygons
+from pathology.training.data.samples import CONTEXT_FACTOR, UNKNOWN_REGION, Sample
+from pathology.training.data.slides import open_annotated, opened
 from pathology.training.problems import Problems
-from pathology.training.samples import CONTEXT_FACTOR, UNKNOWN_REGION, Sample
-from pathology.training.slides import open_annotated, opened
 from pathology.training.specs import MODEL_MPP, QuPathCellsSpec, RegionsSpec
 from pathology.types import AnyArray, BoolArray, FloatArray, U8Array
 from pathology.wsi import Slide

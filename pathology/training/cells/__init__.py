@@ -1,0 +1,1 @@
+"""The training of cell networks: what a batch is, and what is wrong with an answer."""

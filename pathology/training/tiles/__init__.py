@@ -1,0 +1,1 @@
+"""The training of tile networks: from scored patches and labelled synthetic tiles."""

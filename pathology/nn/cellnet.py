@@ -18,7 +18,9 @@ Image Process 2023;32:980-994.)
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Set
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -174,6 +176,13 @@ class CellNet(nn.Module):
     ((1, 1, 64, 64), (64, 64))
     """
 
+    #: Modules of the parts that can learn apart from each other: they share none.
+    parts: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {
+            "outlines": ("outline", "centre", "to_rays", "edges"),
+            "classes": ("fine", "wide", "region", "to_class"),
+        }
+    )
     #: Detail pixels per pixel of the dense maps.
     stride = 2
     #: Detail pixels that must surround a core; at least the radius of the receptive field.
@@ -216,8 +225,35 @@ class CellNet(nn.Module):
         self.to_class = nn.Sequential(
             nn.Linear(seen[1], 64), nn.ReLU(inplace=True), nn.Linear(64, N_CLASSES)
         )
+        self.learning: Set[str] = frozenset(self.parts)
         # Centres are rare: start from a small probability, or the first steps only learn that.
         nn.init.constant_(self.centre.bias, -4.0)  # type: ignore[arg-type]
+
+    def learn(self, parts: Set[str]) -> None:
+        """Let only some parts learn; the others keep their weights and their statistics.
+
+        Parameters
+        ----------
+        parts
+            Keys of :attr:`parts`.
+        """
+        self.learning = frozenset(parts)
+        for name in self.parts.keys() - self.learning:
+            for module in self._modules_of(name):
+                module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; parts that do not learn stay in evaluation mode."""
+        super().train(mode)
+        for name in self.parts.keys() - self.learning:
+            for module in self._modules_of(name):
+                module.eval()
+        return self
+
+    def _modules_of(self, part: str) -> Iterator[nn.Module]:
+        found = (getattr(self, name) for name in self.parts[part])
+        yield from (module for module in found if module is not None)
 
     def forward(self, detail: Tensor, context: Tensor) -> CellMaps:
         """Compute the dense maps.

@@ -33,6 +33,7 @@ TRAINING_SEEDS = 900_000
 _PATHS = ("path", "images")
 
 Share = Annotated[float, Field(ge=0, le=1)]
+CellPart = Literal["outlines", "classes"]
 
 
 class _Part(BaseModel):
@@ -67,6 +68,22 @@ class AugmentConfig(_Part):
         return max(self.tone, self.blur, self.sharpen, self.noise, self.jpeg) > 0
 
 
+class StartConfig(_Part):
+    """Say which weights a training starts from; without it, from chance.
+
+    Parameters
+    ----------
+    model
+        Name of a bundled model, or the folder of a bundle, with the same network.
+    learn
+        Parts of a cell network that go on learning (``outlines``: centres and outlines;
+        ``classes``: which cells are tumour); the others keep their weights.
+    """
+
+    model: str
+    learn: Annotated[tuple[CellPart, ...], Field(min_length=1)] = ("outlines", "classes")
+
+
 class TrainingConfig(_Part):
     """Hold the settings of a training run; see ``configs/training/*.yaml``.
 
@@ -77,7 +94,9 @@ class TrainingConfig(_Part):
     kind
         ``cells``: the network that finds cells; ``tiles``: the classifier of scored patches.
     network
-        Keyword arguments of the network.
+        Keyword arguments of the network; with ``start``, those of its bundle.
+    start
+        Weights to start from, where not from chance; for ``kind: cells``.
     options
         Further settings of the kind.
     sources
@@ -113,6 +132,7 @@ class TrainingConfig(_Part):
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     kind: Literal["cells", "tiles"] = "cells"
     network: dict[str, Any] = {}
+    start: StartConfig | None = None
     options: dict[str, Any] = {}
     sources: Annotated[tuple[SourceSpec, ...], Field(min_length=1)]
     holdout_fields: Annotated[int, Field(ge=1)]
@@ -137,6 +157,8 @@ class TrainingConfig(_Part):
 
     @model_validator(mode="after")
     def _sources_fit(self) -> TrainingConfig:
+        if self.start is not None and self.kind != "cells":
+            raise ValueError("start is for kind 'cells'")
         for source in self.sources:
             of_tiles = source.kind == "patches"
             if source.kind != "synthetic" and of_tiles != (self.kind == "tiles"):
@@ -149,6 +171,8 @@ class TrainingConfig(_Part):
     def plain(self) -> dict[str, Any]:
         """All settings as plain values; of paths only the last part, for they end in bundles."""
         content = self.model_dump(mode="json")
+        if self.start is not None:
+            content["start"]["model"] = Path(self.start.model).name
         for source in content["sources"]:
             source |= {key: Path(source[key]).name for key in _PATHS if source.get(key)}
         return content

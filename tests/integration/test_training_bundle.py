@@ -6,10 +6,12 @@ import itertools
 from pathlib import Path
 
 import pytest
+import torch
 
 from pathology.assets import config_path, models_dir
-from pathology.errors import ModelError
+from pathology.errors import ConfigError, ModelError
 from pathology.inference.bundle import load_bundle, load_model, verify_golden
+from pathology.nn.cellnet import CellNet
 from pathology.synthesis import render_field
 from pathology.synthesis.benchmark import benchmark_fields, load_benchmark
 from pathology.training.config import load_training_config
@@ -55,6 +57,36 @@ def test_the_bundle_is_whole(bundle: Path) -> None:
     card = (bundle / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "Research use only" in card
     assert "tiny-cells/0.0.1" in card
+
+
+@pytest.mark.parametrize(("learn", "kept"), [("classes", "outlines"), ("outlines", "classes")])
+def test_a_training_starts_from_a_bundle_and_keeps_what_shall_not_learn(
+    bundle: Path, tmp_path: Path, learn: str, kept: str
+) -> None:
+    # A bundle carries the arguments of its network; a configuration need not repeat them.
+    settings = (*BRIEF, f"start={{model: {bundle}, learn: [{learn}]}}", "network={}")
+    config = load_training_config(config_path("training/tiny.yaml"), settings)
+    found = train_bundle(config, tmp_path, device="cpu")
+    assert found is not None
+    before, after = (load_bundle(folder) for folder in (bundle, found))
+    changed = {
+        name
+        for name, value in after.network.state_dict().items()
+        if not torch.equal(value, before.network.state_dict()[name])
+    }
+    modules = {part: set(names) for part, names in CellNet.parts.items()}
+    assert {name.partition(".")[0] for name in changed} <= modules[learn]
+    assert not {name.partition(".")[0] for name in changed} & modules[kept]
+    assert any("running_mean" in name for name in changed)
+    # Of the place of the bundle only its last part is told.
+    assert str(bundle.parent) not in (found / "model.yaml").read_text(encoding="utf-8")
+
+
+def test_a_start_of_another_network_is_refused(bundle: Path, tmp_path: Path) -> None:
+    settings = (*BRIEF, f"start={{model: {bundle}}}", "network={class_width: 8}")
+    config = load_training_config(config_path("training/tiny.yaml"), settings)
+    with pytest.raises(ConfigError, match="class_width"):
+        train_bundle(config, tmp_path, device="cpu")
 
 
 def test_the_engine_reads_with_it(bundle: Path) -> None:

@@ -185,16 +185,21 @@ def cell_losses(
         image=image, row=row, column=col, context_row=row // factor, context_column=col // factor
     )
     heads = network.describe(maps, places)
-    weight = torch.tensor(OUTLINE_WEIGHT, device=image.device)[targets["classes"]]
-    offset = (heads.offset_um - targets["offset"]).abs()
-    parts = {
-        "centre": _centre_loss(maps.centre, targets["heat"], targets["weight"]),
-        "rays": _rays_loss(heads.rays_um, targets["rays"], weight),
-        "first_rays": _rays_loss(heads.first_rays_um, targets["rays"], weight),
-        "offset": (offset.sum(), torch.tensor(offset.numel(), device=offset.device)),
-        "class": _class_loss(heads.class_logits, targets["classes"], targets["share"]),
-        "region": _region_loss(network.region(maps.context[0]), targets["region"]),
-    }
+    parts: dict[str, tuple[Tensor, Tensor]] = {}
+    if "outlines" in network.learning:
+        weight = torch.tensor(OUTLINE_WEIGHT, device=image.device)[targets["classes"]]
+        offset = (heads.offset_um - targets["offset"]).abs()
+        parts |= {
+            "centre": _centre_loss(maps.centre, targets["heat"], targets["weight"]),
+            "rays": _rays_loss(heads.rays_um, targets["rays"], weight),
+            "first_rays": _rays_loss(heads.first_rays_um, targets["rays"], weight),
+            "offset": (offset.sum(), torch.tensor(offset.numel(), device=offset.device)),
+        }
+    if "classes" in network.learning:
+        parts |= {
+            "class": _class_loss(heads.class_logits, targets["classes"], targets["share"]),
+            "region": _region_loss(network.region(maps.context[0]), targets["region"]),
+        }
     return {
         name: LossTerm(sum=total, count=count.float(), weight=WEIGHTS[name])
         for name, (total, count) in parts.items()

@@ -17,7 +17,7 @@ from torch import nn
 
 from pathology.config import load_config
 from pathology.errors import ConfigError
-from pathology.inference.bundle import GoldenInput, write_bundle
+from pathology.inference.bundle import GoldenInput, load_bundle, write_bundle
 from pathology.inference.engine import Engine
 from pathology.inference.manifest import ModelInput, ModelManifest, NetworkSpec, StainVectors
 from pathology.nn.cellnet import CellNet
@@ -98,6 +98,7 @@ class CellTask:
         self._mixture: Mixture | None = None
         self._held_out: list[Field] = []
         self._annotated: list[AnnotatedFields] = []
+        self._network_args = dict(config.network)
 
     @property
     def data(self) -> str:
@@ -131,17 +132,34 @@ class CellTask:
         return True
 
     def build_network(self) -> CellNet:
-        """Build the network.
+        """Build the network, with the weights that the training starts from.
 
         Raises
         ------
         ConfigError
             If the settings do not fit it.
+        ModelError
+            If the bundle to start from cannot be read.
         """
-        try:
-            return CellNet(**self._config.network)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"network: {error}") from error
+        start = self._config.start
+        if start is None:
+            try:
+                return CellNet(**self._config.network)
+            except (TypeError, ValueError) as error:
+                raise ConfigError(f"network: {error}") from error
+        bundle = load_bundle(start.model)
+        given, network = self._config.network, bundle.network
+        if not isinstance(network, CellNet):
+            raise ConfigError(f"start: {bundle.manifest.title} is not a cell network")
+        own = bundle.manifest.network.args
+        if given and given != own:
+            raise ConfigError(
+                f"network: {given}, but {bundle.manifest.title}, to start from, has {own}",
+                fix="Leave network out, or train without start.",
+            )
+        self._network_args = dict(own)
+        network.learn(frozenset(start.learn))
+        return network
 
     def _mix(self) -> Mixture:
         """Open and check all sources, once."""
@@ -254,7 +272,7 @@ class CellTask:
         return ModelManifest(
             name=config.name,
             version=config.version,
-            network=NetworkSpec(name="cellnet", args=config.network),
+            network=NetworkSpec(name="cellnet", args=self._network_args),
             input=ModelInput(
                 mpp=0.5,
                 halo_px=CellNet.halo_px,

@@ -34,6 +34,7 @@ from pathology.training.data.augment import (
 from pathology.training.data.loading import AnnotatedFields, load_annotated_source
 from pathology.training.data.samples import Sample
 from pathology.training.data.sources import FieldSource, Mixture, SyntheticFields, generator_hash
+from pathology.training.data.split import check_apart
 from pathology.training.engine.task import ENDLESS, Batch, Export, LossTerm, random_of
 from pathology.training.evidence.card import render_card
 from pathology.training.evidence.measure import (
@@ -98,6 +99,8 @@ class CellTask:
         self._mixture: Mixture | None = None
         self._held_out: list[Field] = []
         self._annotated: list[AnnotatedFields] = []
+        #: Sources, "train" or "holdout", and the patients they name.
+        self._groups: list[tuple[Path, str, str]] = []
         self._network_args = dict(config.network)
 
     @property
@@ -170,6 +173,11 @@ class CellTask:
                     sources.append(self._open(spec))
                 except TrainingDataError as error:
                     problems.take(error)
+            check_apart(
+                [(path, name) for path, part, name in self._groups if part == "train"],
+                [(path, name) for path, part, name in self._groups if part == "holdout"],
+                problems,
+            )
             problems.raise_any()
             self._mixture = Mixture(sources, [spec.weight for spec in specs], self._config.seed)
         return self._mixture
@@ -187,7 +195,10 @@ class CellTask:
         if spec.holdout_share > 0:
             kept = load_annotated_source(spec, part="holdout")
             self._annotated.append(kept.fields(size_px, views=1))
-        fields = load_annotated_source(spec, part="train").fields(size_px, seed=self._config.seed)
+            self._groups += [(spec.path, "holdout", name) for name in kept.groups]
+        taught = load_annotated_source(spec, part="train")
+        self._groups += [(spec.path, "train", name) for name in taught.groups]
+        fields = taught.fields(size_px, seed=self._config.seed)
         if not len(fields):
             raise ConfigError(f"{spec.path}: holds no annotations to train on")
         return fields

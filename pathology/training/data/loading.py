@@ -30,6 +30,8 @@ class AnnotatedSource:
     ----------
     slides
         The slides, by name of their GeoJSON file.
+    groups
+        Patients (or slides) that ``group`` of the specification names; none where it names none.
 
     Examples
     --------
@@ -38,6 +40,7 @@ class AnnotatedSource:
     """
 
     slides: tuple[AnnotatedSlide, ...]
+    groups: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         """Return the number of places: squares of 128 µm that hold annotations."""
@@ -180,10 +183,12 @@ def load_annotated_source(
         )
     problems.raise_any()
     out = held_out(groups.values(), spec.holdout_share)
+    taken = [
+        number
+        for number in slides
+        if part == "all" or (groups[number] in out) == (part == "holdout")
+    ]
     return AnnotatedSource(
-        slides=tuple(
-            slide
-            for number, slide in slides.items()
-            if part == "all" or (groups[number] in out) == (part == "holdout")
-        )
+        slides=tuple(slides[number] for number in taken),
+        groups=frozenset(groups[number] for number in taken if spec.group is not None),
     )

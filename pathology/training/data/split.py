@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal
 
-__all__ = ["Part", "group_of", "held_out"]
+from pathology.training.problems import Problems
+
+__all__ = ["Part", "check_apart", "group_of", "held_out"]
 
 #: All of a source, what is trained on, or what is held out.
 Part = Literal["all", "train", "holdout"]
@@ -70,3 +73,32 @@ def held_out(groups: Iterable[str], share: float) -> frozenset[str]:
         return frozenset()
     count = min(max(round(share * len(ranked)), 1), len(ranked) - 1)
     return frozenset(ranked[:count])
+
+
+def check_apart(
+    trained: Iterable[tuple[Path, str]], held: Iterable[tuple[Path, str]], problems: Problems
+) -> None:
+    """Note every group that one source trains on and another holds out.
+
+    Parameters
+    ----------
+    trained, held
+        Path of a source, and a named group (patient, slide) of it.
+    problems
+        Where they are noted.
+
+    Examples
+    --------
+    >>> problems = Problems()
+    >>> check_apart([(Path("a"), "P1"), (Path("a"), "P2")], [(Path("b"), "P1")], problems)
+    >>> len(problems)
+    1
+    """
+    sources = dict(sorted((group, path) for path, group in trained))
+    for path, group in sorted(set(held)):
+        if group in sources:
+            problems.add(
+                path,
+                f"{group!r} is held out here, and trained on in {sources[group]}",
+                "Put both into one folder, or set holdout_share: 0 for one of them.",
+            )

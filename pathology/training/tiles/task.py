@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,22 @@ from torch.nn import functional
 
 from pathology.config import list_problems, load_config
 from pathology.errors import ConfigError
-from pathology.inference.bundle import GoldenTiles, write_bundle
+from pathology.inference.bundle import write_bundle
 from pathology.inference.manifest import NetworkSpec, StainVectors, TileInput, TileManifest
 from pathology.inference.tile_engine import TileEngine, TileInputs
 from pathology.nn.tilenet import CHANNELS, TileNet
 from pathology.scoring.tiles import NO_TUMOUR, TILE_CLASSES
 from pathology.stain import StainMatrix
-from pathology.synthesis import random_field_spec, render_field
 from pathology.training.config import TRAINING_SEEDS, TrainingConfig
 from pathology.training.data.augment import check_augmentation, network_input, optical_view
 from pathology.training.data.patches import Patch
 from pathology.training.data.sources import Mixture
-from pathology.training.data.split import Part
+from pathology.training.data.split import Part, check_apart
 from pathology.training.engine.task import ENDLESS, Batch, Export, LossTerm, random_of
 from pathology.training.evidence.measure import HOLDOUT_SEED
+from pathology.training.problems import Problems
 from pathology.training.specs import PatchesSpec
+from pathology.training.tiles.bundle import golden_tiles, history_of
 from pathology.training.tiles.card import TileReading, measure_tiles, render_tile_card, tile_figures
 from pathology.training.tiles.options import TileOptions, cropped, turned
 from pathology.training.tiles.patches import PatchTiles, spec_outputs
@@ -194,7 +194,7 @@ class TileTask:
     def export(self, network: nn.Module, out: Path, export: Export) -> Path:
         """Measure the network for the card, and write the bundle."""
         config = self._config
-        manifest = self._manifest(_history(network, export))
+        manifest = self._manifest(history_of(network, export))
         tiles = self._holdout(HOLDOUT_SEED, config.holdout_fields)
         metrics = measure_tiles(self._read(network, tiles, device="cpu"))
         directory = out / config.name / config.version
@@ -202,7 +202,7 @@ class TileTask:
             directory,
             network,
             manifest,
-            _golden(manifest, config.field_px),
+            golden_tiles(manifest, config.field_px),
             card=lambda final: render_tile_card(final, metrics, n_tiles=len(tiles)),
         )
         return directory
@@ -333,6 +333,26 @@ class TileTask:
         balanced = np.divide(1.0, present.sum() * shares, out=np.zeros_like(shares), where=present)
         return np.asarray(np.minimum(balanced, MAX_CLASS_WEIGHT), dtype=np.float32)
 
+    def _check_apart(
+        self, specs: list[PatchesSpec], kept: list[tuple[PatchesSpec, PatchTiles]]
+    ) -> None:
+        """Refuse patients that one source trains on and another holds out."""
+        if self._mixture is None or not kept:
+            return
+        taught = [tiles for tiles in self._mixture.sources if isinstance(tiles, PatchTiles)]
+        problems = Problems()
+        check_apart(
+            [
+                (spec.path, name)
+                for spec, tiles in zip(specs, taught, strict=True)
+                if spec.group is not None
+                for name in tiles.groups
+            ],
+            [(s.path, name) for s, t in kept if s.group is not None for name in t.groups],
+            problems,
+        )
+        problems.raise_any()
+
     def _holdout(self, seed: int, fields: int) -> list[tuple[str, Patch]]:
         """Return the held-out tiles with their groups: patches, or else synthetic ones.
 
@@ -342,11 +362,14 @@ class TileTask:
             If patches are the only source, and none of them is held out.
         """
         options = self.options
-        found: list[TileSource] = [
-            PatchTiles(spec, "holdout", mpp=options.mpp, tile_px=options.tile_px)
-            for spec in self._config.sources
-            if isinstance(spec, PatchesSpec) and spec.holdout_share > 0
+        specs = [spec for spec in self._config.sources if isinstance(spec, PatchesSpec)]
+        kept = [
+            (spec, PatchTiles(spec, "holdout", mpp=options.mpp, tile_px=options.tile_px))
+            for spec in specs
+            if spec.holdout_share > 0
         ]
+        self._check_apart(specs, kept)
+        found: list[TileSource] = [tiles for _, tiles in kept]
         for source in self._synthetic(training=False)[:1]:
             tiles = replace(source, fields=fields, first=seed, _tiles=[], _kept={})
             tiles.load()
@@ -361,35 +384,3 @@ class TileTask:
             for source in found
             for number in range(len(source))
         ]
-
-
-def _history(network: nn.Module, export: Export) -> dict[str, Any]:
-    settings = dict(export.settings)
-    options = dict(settings.get("options", {}))
-    if options.get("backbone_weights"):
-        # Paths of the training's machine have no place in a bundle.
-        options["backbone_weights"] = Path(options["backbone_weights"]).name
-    kinds = sorted({source["kind"] for source in settings["sources"]})
-    words = {
-        "synthetic": "procedural tissue (pathology.synthesis); no slide of a patient",
-        "patches": "labelled patches",
-    }
-    return {
-        "data": "; ".join(words[kind] for kind in kinds),
-        "settings": {**settings, "options": options},
-        "settings_sha256": export.settings_sha256,
-        "torch": package_version("torch"),
-        "torchvision": package_version("torchvision"),
-        "parameters": sum(part.numel() for part in network.parameters()),
-        "weights_of_step": export.step,
-        "chosen": export.chosen,
-        "hardware": export.hardware,
-    }
-
-
-def _golden(manifest: TileManifest, size_px: int) -> GoldenTiles:
-    seed, mpp = HOLDOUT_SEED - 1, manifest.input.mpp
-    spec = random_field_spec(np.random.default_rng(seed), size_px=size_px, mpp=mpp)
-    made = render_field(spec, seed)
-    red, green, blue = (float(value) for value in made.white)
-    return GoldenTiles.from_field(made.rgb, (red, green, blue), manifest.input.spec)

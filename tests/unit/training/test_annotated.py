@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pathology.assets import config_path
 from pathology.cells import CELL_CLASSES
 from pathology.geometry import Box0, Size0, Spacing
 from pathology.synthesis import REGIONS, random_field_spec, render_field, write_pyramid
 from pathology.synthesis.field import Field
+from pathology.training.cells.task import CellTask
+from pathology.training.config import TrainingConfig, load_training_config
 from pathology.training.data.drawings import read_drawings
 from pathology.training.data.loading import load_annotated_source
 from pathology.training.data.samples import make_sample
@@ -542,3 +545,23 @@ def test_patients_are_not_divided(slide: Path) -> None:
     assert "group" in problems(cells(slide.parent, group="X"))[0]
     alone = cells(slide.parent, group="P|a|b", holdout_share=0.5)
     assert "one group" in problems(alone)[0]
+
+
+def test_a_patient_is_not_held_out_of_one_source_and_trained_on_in_another(slide: Path) -> None:
+    data = slide.read_bytes()
+    folders = [slide.parent / name for name in ("first", "second")]
+    for folder, patients in zip(folders, (("P1", "P2", "P3"), ("P1", "P2", "P4")), strict=True):
+        folder.mkdir()
+        for name in patients:
+            (folder / f"{name}.tif").write_bytes(data)
+            write(folder / f"{name}.geojson", feature(square(200, 220, 20)))
+    sources = [
+        {"kind": "qupath_cells", "path": str(folder), "group": r"^(P\d)", "holdout_share": share}
+        for folder, share in zip(folders, (0.67, 0.0), strict=True)
+    ]
+    config = load_training_config(config_path("training/tiny.yaml"))
+    specs = TrainingConfig.model_validate(config.model_dump() | {"sources": sources}).sources
+    with pytest.raises(TrainingDataError, match=r"'P[12]' is held out here, and trained on in"):
+        CellTask(config.model_copy(update={"sources": specs})).check()
+    # Without the other source the same patients may be held out.
+    CellTask(config.model_copy(update={"sources": specs[:1]})).check()

@@ -287,6 +287,15 @@ def test_patches_smaller_than_a_tile(patches: Path) -> None:
         TileTask(config.model_copy(update={"options": options})).check()
 
 
+def test_a_patient_is_not_held_out_of_one_source_and_trained_on_in_another(patches: Path) -> None:
+    config = of_patches(patches, holdout_share=0.3)
+    shares = (0.3, 0.0)
+    both = [config.sources[0].model_copy(update={"holdout_share": share}) for share in shares]
+    with pytest.raises(TrainingDataError, match="is held out here, and trained on in"):
+        TileTask(config.model_copy(update={"sources": tuple(both)})).check()
+    TileTask(config).check()
+
+
 def test_nothing_held_out(patches: Path) -> None:
     with pytest.raises(ConfigError, match="no patches are held out"):
         TileTask(of_patches(patches, holdout_share=0.0)).check()

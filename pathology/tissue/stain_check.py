@@ -190,8 +190,11 @@ def _other_dye(check: StainCheck, hue: HueShares, config: StainConfig, *, satura
     On saturated glass the tone curve has bent the hues: only gross differences are believed.
     """
     if check.green_share > config.green_max or check.cyan_share > config.cyan_max:
+        # Of two limits the one that is exceeded further is named, not the larger share.
         share, limit = max(
-            (check.green_share, config.green_max), (check.cyan_share, config.cyan_max)
+            (check.green_share, config.green_max),
+            (check.cyan_share, config.cyan_max),
+            key=lambda found: found[0] / max(found[1], 1e-6),
         )
         return (
             f"{100 * share:.0f} % of the stain is green or blue beside the counterstain, as "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +18,8 @@ from pathology.synthesis.sampling import random_field_spec
 from pathology.synthesis.scene import glass
 from pathology.synthesis.spec import Appearance
 from pathology.tissue import StainCheck, check_stain
+from pathology.tissue.hue import HueShares
+from pathology.tissue.stain_check import _other_dye
 from pathology.types import U8Array
 
 CONFIG = load_config().stain
@@ -166,3 +168,12 @@ def test_too_little_to_judge_leaves_the_question_open() -> None:
     found = check_stain([empty], (240.0, 240.0, 240.0), CONFIG, pixel_um=0.5)
     assert found.kind == "unchecked"
     assert "only 0 stained pixels" in found.reason
+
+
+def test_of_two_limits_the_one_exceeded_further_is_named() -> None:
+    # Three times the limit of green, and a hair above that of cyan, whose share is larger.
+    check = StainCheck(kind="unchecked", green_share=0.06, cyan_share=0.31, chromogen_hue_deg=0.0)
+    hue = HueShares(**dict.fromkeys((item.name for item in fields(HueShares)), 0))
+    words = _other_dye(check, hue, load_config().stain, saturated=False)
+    assert "6 % of the stain is green or blue" in words
+    assert "limit 2 %" in words

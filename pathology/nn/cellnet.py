@@ -271,13 +271,18 @@ class CellNet(nn.Module):
             Maps over the whole input, halo included.
         """
         folded = functional.pixel_unshuffle(detail, 2)  # channels: 4 of haematoxylin, 4 of DAB
+        fine = self.fine(folded[:, :4])
+        wide = self.wide(context)[: self.head_scales]
+        if self.training and "outlines" not in self.learning:
+            # The classes share nothing with the outlines: two thirds of the work are saved.
+            return CellMaps(centre=folded[:, :0], outline=(), fine=fine, context=wide, edge=())
         skips = self.outline.encode(folded)
         outline = self.outline.decode(skips)
         return CellMaps(
             centre=self.centre(outline[0]),
             outline=outline[: self.head_scales],
-            fine=self.fine(folded[:, :4]),
-            context=self.wide(context)[: self.head_scales],
+            fine=fine,
+            context=wide,
             edge=() if self.edges is None else (self.edges(skips[0], skips[1]),),
         )
 
@@ -297,18 +302,17 @@ class CellNet(nn.Module):
             Outline, sub-pixel offset and class logits, computed in float32.
         """
         image, row, column, context_row, context_column = places
-        shape = self.to_rays(_gather(maps.outline, image, row, column))
         # The class is read from haematoxylin alone: ``outline`` has seen the DAB.
         tissue = _gather(maps.context, image, context_row, context_column)
         nucleus = _gather((maps.fine,), image, row >> 1, column >> 1)
+        class_logits = self.to_class(torch.cat([nucleus, tissue], dim=1))
+        if not maps.outline:
+            none = class_logits.new_zeros((len(image), 0))
+            return CellHeads(none, none, class_logits, none)
+        shape = self.to_rays(_gather(maps.outline, image, row, column))
         first_um = functional.softplus(shape[:, :N_RAYS] + 0.5413) * RAY_SCALE_UM
         offset_um = shape[:, N_RAYS:]
         rays_um = first_um
         if self.edges is not None:
             rays_um = self.edges.redraw(maps.edge[0], places, first_um, offset_um)
-        return CellHeads(
-            rays_um=rays_um,
-            offset_um=offset_um,
-            class_logits=self.to_class(torch.cat([nucleus, tissue], dim=1)),
-            first_rays_um=first_um,
-        )
+        return CellHeads(rays_um, offset_um, class_logits, first_um)

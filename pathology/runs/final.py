@@ -137,7 +137,7 @@ def finish_case(slides: Sequence[SlideResult], ish: IshByBlock) -> FinalCase:
         blocks.setdefault(block_key(slide), []).append(slide)
     case_id = slides[0].case_id
     others = [
-        OtherBlock(name=key.block_id or str(key.slide_id), readings=_readings(records))
+        OtherBlock(name=key.name, readings=_readings(records))
         for key, records in ish.records.items()
         if case_id is not None and key.case_id == case_id and key not in blocks
     ]
@@ -153,7 +153,7 @@ def _evidence(key: BlockKey, slides: Sequence[SlideResult], ish: IshByBlock) -> 
     top = max((slide for slide in slides if slide.ihc_score), key=tier_rank, default=None)
     below: dict[str, BelowOne] = {"her2_null": "null", "her2_ultralow": "ultralow"}
     return BlockEvidence(
-        name=key.block_id or str(key.slide_id),
+        name=key.name,
         ihc_score=top.ihc_score if top else None,
         below_one=below.get(str(top.her2_tier)) if top else None,
         open_ended=any(map(could_be_higher, slides)),

@@ -34,10 +34,14 @@ class BlockKey(NamedTuple):
     slide_id: str | None
 
     @property
+    def name(self) -> str:
+        """The block within its case."""
+        return f"block {self.block_id}" if self.block_id else f"slide {self.slide_id}"
+
+    @property
     def words(self) -> str:
-        """The block for people."""
-        name = f"block {self.block_id}" if self.block_id else f"slide {self.slide_id}"
-        return f"{name} of case {self.case_id}" if self.case_id else name
+        """The block within its run."""
+        return f"{self.name} of case {self.case_id}" if self.case_id else self.name
 
 
 class RecordPlace(NamedTuple):

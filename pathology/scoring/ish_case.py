@@ -23,7 +23,7 @@ class BlockEvidence:
     Parameters
     ----------
     name
-        For people: the block's id, or its slide's where the manifest names no block.
+        For people: ``block B1``, or ``slide a`` where the manifest names no block.
     ihc_score, below_one
         Of the block's highest slide; None where it has no score.
     open_ended
@@ -63,7 +63,7 @@ class OtherBlock:
     Parameters
     ----------
     name
-        The block's id.
+        For people: ``block B9``.
     readings
         Its ISH; at least one.
     """
@@ -150,7 +150,7 @@ def decide_case(
     Examples
     --------
     >>> from pathology.scoring.ish_guideline import load_ish_guideline
-    >>> found = decide_case([BlockEvidence(name="B1", ihc_score="2+")],
+    >>> found = decide_case([BlockEvidence(name="block B1", ihc_score="2+")],
     ...                     guideline=load_ish_guideline("asco-cap-2018"))
     >>> found.tier, found.clause
     ('her2_equivocal', 'block B1: IHC 2+ without ISH of this block: equivocal')
@@ -174,7 +174,7 @@ def decide_case(
     lacking = [item for item in judged if item[1].tier is None]
     if lacking and status.tier != "her2_positive":
         place, status = lacking[0]
-    clause = f"{'index ' if declared else ''}block {blocks[place].name}: {status.decision.clause}"
+    clause = f"{'index ' if declared else ''}{blocks[place].name}: {status.decision.clause}"
     if status.decision.rule == "no_ish.ihc_2":
         clause += _elsewhere(blocks, others, place)
         if _elsewhere(blocks, others, place):
@@ -224,7 +224,7 @@ def _elsewhere(blocks: Sequence[BlockEvidence], others: Sequence[OtherBlock], pl
     names += [other.name for other in others]
     if not names:
         return ""
-    return f" (there is ISH of block {', '.join(names)}, which says nothing about this one)"
+    return f" (there is ISH of {', '.join(names)}, which says nothing about this one)"
 
 
 def _case(

@@ -63,8 +63,8 @@ class BlockIndex:
     def find(self, row: UserRow) -> BlockKey:
         """Return the block that a row names.
 
-        A block that the run has no slide of is accepted beside a case that it has: it is another
-        block of that patient.
+        A block that the run has no slide of is accepted beside a case whose blocks it knows: it is
+        another block of that patient.
 
         Raises
         ------
@@ -93,8 +93,14 @@ class BlockIndex:
                 f"{block!r} is in {len(found)} cases or slides of this run ({names})",
                 fix="Give case_id or slide_id as well.",
             )
-        if case and own[0].case_id is not None:
+        if case and any(key.block_id is not None for key in own):
             return BlockKey(case, block, None)
+        if case:
+            raise row.wrong(
+                "block_id",
+                f"{block!r}, but the run does not say which blocks the slides of {case!r} are of",
+                fix="Give slide_id as well, or block_id in the manifest.",
+            )
         raise row.wrong(
             "block_id",
             f"{block!r} is not in this run",

@@ -314,3 +314,31 @@ def test_names_that_spreadsheets_would_run_are_guarded(
     (row,) = csv.DictReader(io.StringIO((out / "ish.csv").read_text()))
     assert (row["case_id"], row["observer"]) == ("'=C", "'@Ann")
     assert table(out, "ish.csv")[0]["case_id"] == "=C"
+
+
+def test_a_run_moved_away_takes_its_ish_along(
+    run: Callable[..., Path], scored: Make, run_key: RunKey
+) -> None:
+    out = run(scored("a", "2+", case_id="C", block_id="B"))
+    apply_ish(out, give(out, line("C", "B", 5)))
+    RunFolder(out, run_key, force=True).close()
+    assert not (out / "ish.json").exists()
+    assert (out / "previous" / "0001" / "ish.json").exists()
+
+
+def test_a_stop_between_the_files_is_mended_by_the_next_command(
+    run: Callable[..., Path], scored: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = run(scored("a", "2+", case_id="C", block_id="B"))
+    before = (out / "cases.csv").read_bytes()
+
+    def full(*_: object) -> None:
+        raise OutputError("cases.csv: the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pathology.runs.ish_import.write_cases", full)
+        with pytest.raises(OutputError, match="full"):
+            apply_ish(out, give(out, line("C", "B", 5)))
+    assert (out / "cases.csv").read_bytes() == before
+    (row,) = apply_ish(out).cases
+    assert row.final_her2_tier == "her2_low"

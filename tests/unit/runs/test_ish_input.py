@@ -154,6 +154,7 @@ CELLS = "case_id,block_id,her2,cep17"
             "'B7' is in 2 cases or slides of this run (slide f, slide g)",
         ),
         (f"{TOTALS}\nC1,,20,80,40\n", "column 'block_id': is empty, and case 'C1' has 2 blocks"),
+        (f"{TOTALS}\nC3,B1,20,80,40\n", "column 'block_id': 'B1', but the run does not say which"),
         (f"{TOTALS}\n,,20,80,40\n", "column 'block_id': is empty"),
         ("slide_id,call\nz,positive\n", "column 'slide_id': 'z' is not in this run"),
         ("slide_id,call\nk,positive\n", "column 'slide_id': 'k' is a control slide"),
@@ -220,7 +221,6 @@ def test_files_that_are_no_text(index: BlockIndex) -> None:
         ({"case_id": "e"}, BlockKey(None, None, "e")),
         ({"slide_id": "f"}, BlockKey(None, "B7", "f")),
         ({"case_id": "C1", "block_id": "B99"}, BlockKey("C1", "B99", None)),
-        ({"case_id": "C3", "block_id": "B1"}, BlockKey("C3", "B1", None)),
     ],
 )
 def test_rows_find_their_block(ids: dict[str, str], key: BlockKey, index: BlockIndex) -> None:

@@ -42,10 +42,13 @@ class IshByBlock:
         Cut-offs and outcomes.
     records
         Readings of each block.
+    of_case
+        Blocks with readings of each case that has an id.
     """
 
     guideline: IshGuideline
     records: Mapping[BlockKey, tuple[IshRecord, ...]]
+    of_case: Mapping[str, tuple[BlockKey, ...]]
 
     @classmethod
     def of(cls, store: IshStore | None) -> IshByBlock:
@@ -53,10 +56,15 @@ class IshByBlock:
         found: dict[BlockKey, list[IshRecord]] = {}
         for record in store.readings if store else ():
             found.setdefault(record.key, []).append(record)
+        cases: dict[str, list[BlockKey]] = {}
+        for key in found:
+            if key.case_id is not None:
+                cases.setdefault(key.case_id, []).append(key)
         name = store.guideline if store else DEFAULT_ISH_GUIDELINE
         return cls(
             guideline=load_ish_guideline(name),
             records={key: tuple(records) for key, records in found.items()},
+            of_case={case: tuple(keys) for case, keys in cases.items()},
         )
 
 
@@ -135,11 +143,10 @@ def finish_case(slides: Sequence[SlideResult], ish: IshByBlock) -> FinalCase:
     blocks: dict[BlockKey, list[SlideResult]] = {}
     for slide in slides:
         blocks.setdefault(block_key(slide), []).append(slide)
-    case_id = slides[0].case_id
     others = [
-        OtherBlock(name=key.name, readings=_readings(records))
-        for key, records in ish.records.items()
-        if case_id is not None and key.case_id == case_id and key not in blocks
+        OtherBlock(name=key.name, readings=_readings(ish.records[key]))
+        for key in ish.of_case.get(slides[0].case_id or "", ())
+        if key not in blocks
     ]
     evidence = tuple(_evidence(key, own, ish) for key, own in blocks.items())
     return FinalCase(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,10 @@ from pathology.runs.ish_input import parse_ish
 from pathology.runs.ish_join import BlockIndex, gather_records
 from pathology.runs.ish_record import IshSource
 from pathology.runs.ish_store import IshStore, MergeCounts, merge_records, read_ish, write_ish
-from pathology.runs.ish_table import ish_rows
+from pathology.runs.ish_table import count_joined
 from pathology.runs.layout import LOCK, path_text
 from pathology.runs.lock import RunLock
 from pathology.runs.log import RunLog, read_run_info
-from pathology.runs.result import SlideResult
 from pathology.runs.results import read_results, sort_results
 
 __all__ = ["IshOutcome", "apply_ish"]
@@ -100,7 +98,7 @@ def apply_ish(folder: Path, results: Path | None = None) -> IshOutcome:
             rows=rows,
             readings=readings,
             counts=counts,
-            joined=_joined(slides, store),
+            joined=count_joined(slides, store),
         )
     finally:
         lock.release()
@@ -121,8 +119,3 @@ def _log(folder: Path, path: Path, sha256: str, counts: MergeCounts) -> None:
         log.write(
             "info", "ish_imported", file=path_text(path), sha256=sha256, **counts.model_dump()
         )
-
-
-def _joined(slides: list[SlideResult], store: IshStore | None) -> dict[str, int]:
-    rows = ish_rows(slides, store) if store is not None else []
-    return dict(sorted(Counter(str(row["joined"]) for row in rows).items()))

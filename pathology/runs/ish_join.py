@@ -39,14 +39,18 @@ class BlockIndex:
     ----------
     slides
         By id.
-    blocks
-        Their blocks, without those of control slides, in the order of the slides.
+    by_case
+        Their blocks by case, in the order of the slides; a slide without a case is a case of its
+        own, by its id.
+    by_block
+        The same by block id.
     controls
-        Ids of control slides.
+        Ids of control slides, which have no block here.
     """
 
     slides: dict[str, SlideResult] = field(default_factory=dict)
-    blocks: tuple[BlockKey, ...] = ()
+    by_case: dict[str, list[BlockKey]] = field(default_factory=dict)
+    by_block: dict[str, list[BlockKey]] = field(default_factory=dict)
     controls: frozenset[str] = frozenset()
 
     @classmethod
@@ -54,9 +58,19 @@ class BlockIndex:
         """Index the slides of a run."""
         found = list(results)
         tests = [slide for slide in found if slide.role != "control"]
+        by_case: dict[str, list[BlockKey]] = {}
+        by_block: dict[str, list[BlockKey]] = {}
+        # Cases that have an id come first: they own it where a slide is called the same.
+        blocks = sorted(dict.fromkeys(map(block_key, tests)), key=lambda key: key.case_id is None)
+        for key in blocks:
+            if key.case_id is not None or key.slide_id not in by_case:
+                by_case.setdefault(key.case_id or str(key.slide_id), []).append(key)
+            if key.block_id is not None:
+                by_block.setdefault(key.block_id, []).append(key)
         return cls(
             slides={slide.slide_id: slide for slide in tests},
-            blocks=tuple(dict.fromkeys(block_key(slide) for slide in tests)),
+            by_case=by_case,
+            by_block=by_block,
             controls=frozenset(slide.slide_id for slide in found if slide.role == "control"),
         )
 
@@ -78,7 +92,7 @@ class BlockIndex:
             raise row.wrong("block_id", "is empty", fix="Give block_id, slide_id or case_id.")
         if not block:
             return self._by_case(row, case)
-        own = self._of_case(case) if case else self.blocks
+        own = self.by_case.get(case, []) if case else self.by_block.get(block, [])
         if case and not own:
             raise row.wrong(
                 "case_id", f"{case!r} is not in this run", fix="See cases.csv for its cases."
@@ -107,11 +121,6 @@ class BlockIndex:
             fix="Correct it; for another block of a patient of this run give case_id as well.",
         )
 
-    def _of_case(self, case: str) -> tuple[BlockKey, ...]:
-        own = tuple(key for key in self.blocks if key.case_id == case)
-        # A slide without a case is a case of its own, by the slide's id.
-        return own or tuple(k for k in self.blocks if k.case_id is None and k.slide_id == case)
-
     def _by_slide(self, row: UserRow, case: str, block: str, slide: str) -> BlockKey:
         if slide in self.controls:
             raise row.wrong("slide_id", f"{slide!r} is a control slide", fix="Name a test slide.")
@@ -133,7 +142,7 @@ class BlockIndex:
         return block_key(known)
 
     def _by_case(self, row: UserRow, case: str) -> BlockKey:
-        own = self._of_case(case)
+        own = self.by_case.get(case, [])
         if not own:
             raise row.wrong(
                 "case_id", f"{case!r} is not in this run", fix="See cases.csv for its cases."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,13 +11,14 @@ from pathology.errors import OutputError, SlideError
 from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.csvfile import Cell, render_csv
 from pathology.runs.final import FinalCase, IshByBlock, finish_case, group_cases
+from pathology.runs.ish_join import block_key
 from pathology.runs.ish_record import BlockKey, IshRecord
 from pathology.runs.ish_store import IshStore
 from pathology.runs.layout import ISH_CSV
 from pathology.runs.result import SlideResult
 from pathology.scoring.ish_counts import read_category
 
-__all__ = ["ISH_TABLE_COLUMNS", "ish_rows", "write_ish_table"]
+__all__ = ["ISH_TABLE_COLUMNS", "count_joined", "ish_rows", "write_ish_table"]
 
 #: Columns of ``ish.csv``, in their order.
 ISH_TABLE_COLUMNS: Final[tuple[str, ...]] = (
@@ -102,6 +104,26 @@ def ish_rows(slides: Sequence[SlideResult], store: IshStore) -> list[dict[str, C
     return [_row(record, store, ish, places, cases) for record in store.readings]
 
 
+def count_joined(slides: Sequence[SlideResult], store: IshStore | None) -> dict[str, int]:
+    """Count the readings by where they belong; see :func:`ish_rows`.
+
+    Examples
+    --------
+    >>> count_joined([], None)
+    {}
+    """
+    tests = [slide for slide in slides if slide.role != "control"]
+    keys, cases = {block_key(slide) for slide in tests}, {slide.case_id for slide in tests} - {None}
+    records = store.readings if store else ()
+    return dict(sorted(Counter(_joined(record, keys, cases) for record in records).items()))
+
+
+def _joined(record: IshRecord, keys: Container[BlockKey], cases: Container[str | None]) -> str:
+    if record.key in keys:
+        return "block"
+    return "other_block" if record.case_id in cases else "not_in_run"
+
+
 def write_ish_table(folder: Path, slides: Sequence[SlideResult], store: IshStore) -> None:
     """Write ``ish.csv``.
 
@@ -130,7 +152,7 @@ def _row(
     row: dict[str, Cell] = dict.fromkeys(ISH_TABLE_COLUMNS)
     row |= {name: getattr(record, name) for name in _SAME}
     row |= {
-        "joined": "other_block" if record.case_id in cases else "not_in_run",
+        "joined": _joined(record, places, cases),
         "reading": record.stage,
         "her2_total": record.her2,
         "cep17_total": record.cep17,
@@ -155,7 +177,6 @@ def _block_columns(final: FinalCase, place: int) -> dict[str, Cell]:
     assert status is not None  # noqa: S101 - a block with ISH is never empty
     decision = status.decision
     return {
-        "joined": "block",
         "block_ihc_score": final.evidence[place].ihc_score,
         "block_status": decision.status,
         "block_tier": status.tier,

@@ -12,7 +12,7 @@ from pathology.runs.cases import CaseRow, write_cases
 from pathology.runs.ish_input import parse_ish
 from pathology.runs.ish_join import BlockIndex, gather_records
 from pathology.runs.ish_record import IshSource
-from pathology.runs.ish_store import IshStore, MergeCounts, merge_records, read_ish, write_ish
+from pathology.runs.ish_store import MergeCounts, merge_records, read_ish, write_ish
 from pathology.runs.ish_table import count_joined
 from pathology.runs.layout import LOCK, path_text
 from pathology.runs.lock import RunLock

@@ -28,9 +28,11 @@ MANIFEST_COLUMNS: tuple[str, ...] = (
     "stain_run",
     "role",
     "expected_score",
+    "index_block",
 )
 _ROLES = ("test", "control")
 _SCORES = ("0", "1+", "2+", "3+")
+_BOOLS = ("true", "false")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +90,10 @@ def read_manifest(path: Path, *, mpp: float | None = None) -> list[SlideRequest]
     """
     requests: list[SlideRequest] = []
     seen: dict[str, int] = {}
+    index_blocks: dict[str, tuple[str, int]] = {}
     for row in _rows(path):
         request = _request(row, mpp)
+        _check_index_block(row, request, index_blocks)
         key = os.path.normpath(request.path.absolute())
         if key in seen:
             raise row.wrong(
@@ -172,7 +176,27 @@ def _request(row: _Row, mpp: float | None) -> SlideRequest:
         stain_run=row.text("stain_run"),
         role="control" if row.choice("role", _ROLES) == "control" else "test",
         expected_score=row.choice("expected_score", _SCORES),
+        index_block=row.choice("index_block", _BOOLS) == "true",
     )
+
+
+def _check_index_block(
+    row: _Row, request: SlideRequest, declared: dict[str, tuple[str, int]]
+) -> None:
+    """Refuse an index block without a name, and a second one of the same case."""
+    if not request.index_block:
+        return
+    if not (request.case_id and request.block_id):
+        raise row.wrong(
+            "index_block", "needs case_id and block_id", "Name the case and the block, or leave it."
+        )
+    block, line = declared.setdefault(request.case_id, (request.block_id, row.line))
+    if block != request.block_id:
+        raise row.wrong(
+            "index_block",
+            f"case {request.case_id!r} has the index block {block!r} on line {line}",
+            "Declare one index block for a case.",
+        )
 
 
 def _number(row: _Row, text: str) -> float:

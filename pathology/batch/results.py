@@ -60,6 +60,7 @@ def failed_result(
         stain_run=request.stain_run or None,
         role=request.role,
         expected_score=request.expected_score or None,
+        index_block=request.index_block or None,
         guideline=job.config.scoring.guideline,
         config_hash=job.config.hash,
         calibration=job.config.calibration.title if job.config.calibration else None,

@@ -12,6 +12,7 @@ from pathology.cli.config import config
 from pathology.cli.demo import demo
 from pathology.cli.doctor import doctor
 from pathology.cli.export import export
+from pathology.cli.ish import ish
 from pathology.cli.models import models
 from pathology.cli.plan import plan
 from pathology.cli.score import score
@@ -60,6 +61,7 @@ app.command(epilog="Example: her2 doctor")(doctor)
 app.command(epilog="Example: her2 models")(models)
 app.command(epilog="Example: her2 config --set scoring.min_tumour_cells=50")(config)
 app.command(epilog="Example: her2 export results --to geojson")(export)
+app.command(epilog="Example: her2 ish results --results ish.csv")(ish)
 app.command(
     epilog="Example: her2 calibrate results --labels scores.csv --out site.yaml --site Lab-A"
 )(calibrate)

@@ -23,7 +23,7 @@ InputsArgument = Annotated[
         metavar="INPUT...",
         help="Slide files, folders (searched with all their subfolders), or CSV manifests with a "
         "column 'path' and any of mpp, regions, case_id, block_id, specimen_type, site, assay, "
-        "stain_run, role (test or control), expected_score.",
+        "stain_run, role (test or control), expected_score, index_block (true or false).",
         show_default=False,
     ),
 ]

@@ -36,6 +36,8 @@ class SlideRequest:
         As in the manifest; empty where unknown.
     role
         ``test`` or ``control``: a control slide is measured, and flagged ``control_slide``.
+    index_block
+        Whether the slide's block was declared the one that decides its case.
     companions
         Other files of the same slide, such as the rest of a DICOM series; a change of one of them
         is a change of the slide.
@@ -62,6 +64,7 @@ class SlideRequest:
     stain_run: str = ""
     role: Literal["test", "control"] = "test"
     expected_score: str = ""
+    index_block: bool = False
     companions: tuple[Path, ...] = ()
     key: str = ""
 
@@ -116,6 +119,8 @@ def slide_identity(request: SlideRequest) -> SlideIdentity:
     for field in ("case_id", "block_id", "specimen_type", "site", "assay", "stain_run"):
         inputs[field] = getattr(request, field)
     inputs |= {"role": request.role, "expected_score": request.expected_score}
+    if request.index_block:  # slides read before there was such a column stay done
+        inputs["index_block"] = True
     text = json.dumps(inputs, sort_keys=True)
     # A name that is not UTF-8 reaches Python with surrogates; they hash as what they stand for.
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

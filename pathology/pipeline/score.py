@@ -181,6 +181,7 @@ class _Job:
                     "assay",
                     "stain_run",
                     "expected_score",
+                    "index_block",
                 )
             },
             "role": request.role,

@@ -21,6 +21,7 @@ from pathology.runs.blocks import (
 from pathology.runs.cases import CASE_COLUMNS, CaseRow, summarise_cases, write_cases
 from pathology.runs.cells import CellWriter, read_cells
 from pathology.runs.folder import RunFolder, SlideFolder
+from pathology.runs.ish_import import IshOutcome, apply_ish
 from pathology.runs.jsonschema import generate_result_schema, load_result_schema
 from pathology.runs.layout import make_slide_id, path_text, unique_slide_ids
 from pathology.runs.log import (
@@ -54,6 +55,7 @@ __all__ = [
     "CellWriter",
     "ErrorBlock",
     "GridBlock",
+    "IshOutcome",
     "OutputFile",
     "RegionsBlock",
     "ResultRow",
@@ -66,6 +68,7 @@ __all__ = [
     "SpacingBlock",
     "StainBlock",
     "TileRow",
+    "apply_ish",
     "atomic_write_bytes",
     "count_columns",
     "generate_result_schema",

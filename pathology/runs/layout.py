@@ -14,6 +14,8 @@ __all__ = [
     "CASES_CSV",
     "CELLS",
     "HEATMAP",
+    "ISH_CSV",
+    "ISH_JSON",
     "LOCK",
     "LOG",
     "OVERVIEW",
@@ -34,6 +36,8 @@ __all__ = [
 RESULTS_CSV = "results.csv"
 RESULTS_PARQUET = "results.parquet"
 CASES_CSV = "cases.csv"
+ISH_JSON = "ish.json"
+ISH_CSV = "ish.csv"
 RUN = "run.json"
 LOG = "log.jsonl"
 LOCK = ".her2.lock"

@@ -58,6 +58,10 @@ class SlideResult(ResultRow):
     specimen_type: Text | None = None
     site: Text | None = None
     stain_run: Text | None = None
+    index_block: Annotated[
+        bool | None,
+        Field(description="Whether the manifest declares the slide's block its case's index."),
+    ] = None
     identity: SlideIdentity | None = None
     config_hash: Sha256 | None = None
     error: ErrorBlock | None = None

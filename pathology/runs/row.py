@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pathology.errors import FAILED_REASONS, ReasonCode
+from pathology.scoring.tiers import TIER_ORDER, Her2Status, Her2Tier
 
 __all__ = [
     "COLUMN_KINDS",
@@ -26,17 +27,7 @@ __all__ = [
 ]
 
 IhcScore = Literal["0", "1+", "2+", "3+"]
-Her2Status = Literal["negative", "equivocal", "positive", "indeterminate"]
-Her2Tier = Literal["her2_null", "her2_ultralow", "her2_low", "her2_equivocal", "her2_positive"]
 
-#: Tiers, lowest first.
-TIER_ORDER: tuple[Her2Tier, ...] = (
-    "her2_null",
-    "her2_ultralow",
-    "her2_low",
-    "her2_equivocal",
-    "her2_positive",
-)
 #: Patterns in the order of the columns ``n_*`` and ``pct_*``, strongest first.
 PATTERN_COLUMNS: tuple[str, ...] = (
     "complete_intense",

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
-__all__ = ["BelowOne", "Her2Status", "Her2Tier", "her2_status", "her2_tier", "ish_reflex"]
+__all__ = [
+    "TIER_ORDER",
+    "BelowOne",
+    "Her2Status",
+    "Her2Tier",
+    "her2_status",
+    "her2_tier",
+    "ish_reflex",
+]
 
 Her2Status = Literal["negative", "equivocal", "positive", "indeterminate"]
 Her2Tier = Literal["her2_null", "her2_ultralow", "her2_low", "her2_equivocal", "her2_positive"]
+#: Tiers, lowest first.
+TIER_ORDER: Final[tuple[Her2Tier, ...]] = (
+    "her2_null",
+    "her2_ultralow",
+    "her2_low",
+    "her2_equivocal",
+    "her2_positive",
+)
 #: What a score of 0 holds: no stained membrane at all, or some.
 BelowOne = Literal["null", "ultralow"]
 

@@ -16,7 +16,7 @@ def write(folder: Path, text: str, *, encoding: str = "utf-8") -> Path:
 
 def test_every_column_lands_in_the_request(tmp_path: Path) -> None:
     # Arrange
-    values = "a.svs,0.25,a.geojson,C1,B2,biopsy,breast,4B5,run7,control,2+"
+    values = "a.svs,0.25,a.geojson,C1,B2,biopsy,breast,4B5,run7,control,2+,true"
     path = write(tmp_path, f"{','.join(MANIFEST_COLUMNS)}\n{values}\n")
     # Act
     (request,) = read_manifest(path)
@@ -27,6 +27,7 @@ def test_every_column_lands_in_the_request(tmp_path: Path) -> None:
     assert (request.case_id, request.block_id, request.specimen_type) == ("C1", "B2", "biopsy")
     assert (request.site, request.assay, request.stain_run) == ("breast", "4B5", "run7")
     assert (request.role, request.expected_score) == ("control", "2+")
+    assert request.index_block
 
 
 def test_absolute_paths_and_empty_cells(tmp_path: Path) -> None:
@@ -72,6 +73,12 @@ def test_blank_lines_are_nothing(tmp_path: Path) -> None:
         ("path,case_id\n,C1\n", "line 2, column 'path': is empty"),
         ("path,role\na.svs,patient\n", "line 2, column 'role': 'patient'"),
         ("path,expected_score\na.svs,4+\n", "line 2, column 'expected_score': '4+'"),
+        ("path,index_block\na.svs,yes\n", "line 2, column 'index_block': 'yes'"),
+        ("path,case_id,index_block\na.svs,C,true\n", "'index_block': needs case_id and block_id"),
+        (
+            "path,case_id,block_id,index_block\na.svs,C,B1,true\nb.svs,C,B2,true\n",
+            "line 3, column 'index_block': case 'C' has the index block 'B1' on line 2",
+        ),
         ('path\n"a.svs\n', "not valid CSV"),
     ],
 )

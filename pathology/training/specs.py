@@ -49,6 +49,9 @@ class SyntheticSpec(_Spec):
         Number of different fields; None: no field is ever seen twice.
     seed
         Seed of the first; the others follow.
+    only
+        ``without_tumour``: only fields without invasive tumour (muscle, stroma, lymphoid tissue,
+        normal and in-situ epithelium), to teach more of what is not tumour; needs ``fields``.
 
     Examples
     --------
@@ -59,6 +62,13 @@ class SyntheticSpec(_Spec):
     kind: Literal["synthetic"] = "synthetic"
     fields: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
+    only: Literal["any", "without_tumour"] = "any"
+
+    @model_validator(mode="after")
+    def _countable(self) -> SyntheticSpec:
+        if self.only != "any" and self.fields is None:
+            raise ValueError(f"only: {self.only} needs a number of fields")
+        return self
 
 
 class _UserSpec(_Spec):

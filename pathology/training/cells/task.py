@@ -186,8 +186,9 @@ class CellTask:
         size_px = self._config.field_px
         if spec.kind == "synthetic":
             drawn = SyntheticFields(
-                fields=spec.fields, first=spec.seed, size_px=size_px, cache=self._cache
-            )
+                fields=spec.fields, first=spec.seed, size_px=size_px, only=spec.only,
+                cache=self._cache,
+            )  # fmt: skip
             drawn.check()
             return drawn
         if spec.kind == "patches":

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 import pathology.synthesis
 from pathology.errors import OutputError
+from pathology.synthesis import random_field_spec
 from pathology.training.data.samples import Sample, load_sample, make_sample, store_sample
 from pathology.training.engine.stream import example_at
 from pathology.training.engine.task import ENDLESS, random_of
@@ -78,6 +80,8 @@ class SyntheticFields:
         Seed of the first field; the others follow.
     size_px
         Side in pixels of 0.5 µm.
+    only
+        ``without_tumour``: seeds whose fields hold tumour are passed over.
     cache
         Folder that keeps fields between runs, in a folder of its own for each state of the
         generator's source code and each size; None keeps nothing. Endless fields are not kept.
@@ -91,6 +95,7 @@ class SyntheticFields:
     fields: int | None
     first: int = 0
     size_px: int
+    only: Literal["any", "without_tumour"] = "any"
     cache: Path | None
     #: Found out once, in the first process: all processes then agree on the folder.
     generator: str = field(default_factory=generator_hash)
@@ -107,7 +112,13 @@ class SyntheticFields:
 
     def path(self, index: int) -> Path | None:
         """Return the file of a field, whether it is there or not."""
-        return None if self.folder is None else self.folder / f"{self.first + index:06d}.npz"
+        return None if self.folder is None else self.folder / f"{self.seed(index):06d}.npz"
+
+    def seed(self, index: int) -> int:
+        """Return the seed of a field that is not endless."""
+        if self.only == "any":
+            return self.first + index
+        return _bare_seeds(self.first, self.fields or 0, self.size_px)[index]
 
     def missing(self) -> list[int]:
         """Return the numbers of the fields that are to be kept and are not there yet."""
@@ -132,10 +143,23 @@ class SyntheticFields:
         kept = None if path is None else load_sample(path)
         if kept is not None:
             return kept
-        made = make_sample(self.first + index, self.size_px)
+        made = make_sample(self.seed(index), self.size_px)
         if path is not None:
             store_sample(made, path)
         return made
+
+
+@lru_cache(maxsize=8)
+def _bare_seeds(first: int, count: int, size_px: int) -> tuple[int, ...]:
+    """Return the first seeds whose fields hold no invasive tumour."""
+    seeds = (seed for seed in itertools.count(first) if _is_bare(seed, size_px))
+    return tuple(itertools.islice(seeds, count))
+
+
+def _is_bare(seed: int, size_px: int) -> bool:
+    tissue = random_field_spec(np.random.default_rng(seed), size_px=size_px).composition
+    grown = {tissue.architecture, tissue.second_architecture}
+    return grown == {"none"} and tissue.single_cells_per_mm2 == 0
 
 
 class Mixture:

@@ -10,7 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from pathology.cells import CELL_CLASSES
 from pathology.errors import UsageError
 from pathology.training.config import TrainingConfig
 from pathology.training.data.samples import Sample, make_sample
@@ -18,6 +20,7 @@ from pathology.training.data.sources import ENDLESS_SEED, Mixture, SyntheticFiel
 from pathology.training.engine.distributed import Ranks
 from pathology.training.engine.stream import Steps, example_at, make_stream
 from pathology.training.engine.task import ENDLESS
+from pathology.training.specs import SyntheticSpec
 
 
 @given(length=st.integers(1, 40), seed=st.integers(0, 1000), turn=st.integers(0, 1000))
@@ -133,3 +136,21 @@ def test_a_configuration_is_found_wrong_before_anything_is_drawn(
 ) -> None:
     with pytest.raises(ValueError, match="900000"):
         make_config(sources=[{"kind": "synthetic", "fields": 10, "seed": 899_995}])
+
+
+def test_fields_without_tumour_hold_none(tmp_path: Path) -> None:
+    source = SyntheticFields(fields=4, first=50, size_px=128, only="without_tumour", cache=tmp_path)
+    seeds = [source.seed(index) for index in range(4)]
+    assert seeds == sorted(set(seeds))
+    assert seeds[0] >= 50
+    for index in range(4):
+        assert CELL_CLASSES.index("tumour") not in source.sample(index).classes
+    assert source.missing() == []
+    # The same seeds without the choice do hold some.
+    every = SyntheticFields(fields=8, first=50, size_px=128, cache=tmp_path)
+    assert any((every.sample(index).classes == 0).any() for index in range(8))
+
+
+def test_a_choice_of_fields_needs_a_number() -> None:
+    with pytest.raises(ValidationError, match="needs a number of fields"):
+        SyntheticSpec(only="without_tumour")

@@ -17,9 +17,11 @@ from pathology.agreement.continuous import (
     intraclass,
     intraclass_by_patient,
 )
+from pathology.agreement.continuous_study import ContinuousAgreement, compare_numbers
 from pathology.agreement.leave_one_out import LeaveOneOut
 from pathology.agreement.panel import fleiss_kappa, krippendorff_alpha
 from pathology.agreement.panel_study import PanelAgreement
+from pathology.agreement.patients import patient_codes
 from pathology.agreement.shares import CUTS, Share
 from pathology.agreement.study import CONSENSUS, Evaluation, Options, Study, evaluate_study
 from pathology.agreement.sums import Bootstrap, Estimate, percentiles, resample
@@ -34,6 +36,7 @@ __all__ = [
     "BlandAltman",
     "Bootstrap",
     "Comparison",
+    "ContinuousAgreement",
     "Estimate",
     "Evaluation",
     "Flow",
@@ -47,6 +50,7 @@ __all__ = [
     "agreement_weights",
     "bland_altman",
     "cohen_kappa",
+    "compare_numbers",
     "compare_readings",
     "consensus",
     "evaluate_study",
@@ -55,6 +59,7 @@ __all__ = [
     "intraclass",
     "intraclass_by_patient",
     "krippendorff_alpha",
+    "patient_codes",
     "percentiles",
     "resample",
 ]

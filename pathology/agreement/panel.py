@@ -135,7 +135,8 @@ def alpha_terms(counts: IntArray) -> AnyArray:
     q = counts.shape[1]
     pairs[:, np.arange(q), np.arange(q)] -= counts
     shared = np.where(readers[:, None, None] > 1, pairs, 0)
-    return np.asarray((shared / np.maximum(readers - 1, 1)[:, None, None]).reshape(len(counts), -1))
+    parts = shared / np.maximum(readers - 1, 1)[:, None, None]
+    return np.asarray(parts.reshape(len(counts), q * q))
 
 
 def alpha_of_sums(sums: AnyArray, metric: Metric = "ordinal") -> AnyArray:

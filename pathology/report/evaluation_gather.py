@@ -272,6 +272,28 @@ def _join(
     continuous: ContinuousColumns | None,
     total: int,
 ) -> Gathered:
+    study, patients, numbers = _study(rows, accepted)
+    named = {row.calibration for row in rows if row.calibration}
+    return Gathered(
+        study=study,
+        files=files,
+        refused=tuple(refused),
+        result_rows=total,
+        control_rows=total - len(rows),
+        case_ids=sum(row.case_id is not None for row in rows),
+        patient_ids=sum(patient is not None for patient in patients),
+        calibrations=tuple(sorted(named | {load_calibration(path).title for path in calibrations})),
+        numbers=numbers if continuous else None,
+        program_numbers=_program_numbers(rows, continuous) if continuous else None,
+        models=tuple(sorted({row.model for row in rows if row.model})),
+        guidelines=tuple(sorted({row.guideline for row in rows if row.guideline})),
+    )
+
+
+def _study(
+    rows: Sequence[ResultRow], accepted: Sequence[Reading]
+) -> tuple[Study, list[str | None], AnyArray]:
+    """Return the study, the patient ids, and the readers' numbers."""
     place = {row.slide_id: number for number, row in enumerate(rows)}
     readers = tuple(dict.fromkeys(reading.reader for reading in accepted))
     column = {name: number for number, name in enumerate(readers)}
@@ -280,41 +302,26 @@ def _join(
     numbers = np.full(readings.shape, np.nan)
     for reading in accepted:
         cell = place[reading.slide_id], column[reading.reader]
-        readings[cell] = SCORES.index(reading.score) if reading.score in SCORES else NO_SCORE
+        readings[cell] = _code(reading.score)
         if reading.tier is not None:
             ish[cell] = reading.tier == "her2_low"
         if reading.value is not None:
             numbers[cell] = reading.value
-    sites = _told(accepted, "site", place, [_site(row) for row in rows])
     patients = _told(accepted, "patient_id", place, [None] * len(rows))
-    cases = [row.case_id for row in rows]
     study = Study(
         slides=tuple(row.slide_id for row in rows),
-        patient=patient_codes(cases, patients),
-        sites=tuple(sites),
-        program=np.array(
-            [SCORES.index(row.ihc_score) if row.ihc_score else NO_SCORE for row in rows],
-            dtype=np.int8,
-        ),
+        patient=patient_codes([row.case_id for row in rows], patients),
+        sites=tuple(_told(accepted, "site", place, [_site(row) for row in rows])),
+        program=np.array([_code(row.ihc_score) for row in rows], dtype=np.int8),
         readers=readers,
         readings=readings,
         ish=ish,
     )
-    named = {row.calibration for row in rows if row.calibration}
-    return Gathered(
-        study=study,
-        files=files,
-        refused=tuple(refused),
-        result_rows=total,
-        control_rows=total - len(rows),
-        case_ids=sum(case is not None for case in cases),
-        patient_ids=sum(patient is not None for patient in patients),
-        calibrations=tuple(sorted(named | {load_calibration(path).title for path in calibrations})),
-        numbers=numbers if continuous else None,
-        program_numbers=_program_numbers(rows, continuous) if continuous else None,
-        models=tuple(sorted({row.model for row in rows if row.model})),
-        guidelines=tuple(sorted({row.guideline for row in rows if row.guideline})),
-    )
+    return study, patients, numbers
+
+
+def _code(score: str | None) -> int:
+    return SCORES.index(score) if score in SCORES else NO_SCORE
 
 
 def _site(row: ResultRow) -> str | None:

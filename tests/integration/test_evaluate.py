@@ -167,7 +167,7 @@ def test_the_page_stands_alone_and_says_what_it_is(
 
 def test_names_from_outside_cannot_break_the_page_or_the_tables(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
-    text = "slide_id,reader,score\ns00,<b>=evil</b>,0\ns01,=1+1,1+\ns02,$\\frac,2+\ns03,東京,3+\n"
+    text = "slide_id,reader,score\ns00,<b>=evil</b>,0\ns01,=1+1,1+\ns02,$\\frac$,2+\ns03,東京,3+\n"
     path.write_text(text, encoding="utf-8")
     evaluate(run, "--readers", path, "--out", tmp_path / "out", "--replicates", 100)
     page = (tmp_path / "out" / "evaluation.html").read_text(encoding="utf-8")

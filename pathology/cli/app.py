@@ -11,6 +11,7 @@ from pathology.cli.calibrate import calibrate
 from pathology.cli.config import config
 from pathology.cli.demo import demo
 from pathology.cli.doctor import doctor
+from pathology.cli.evaluate import evaluate
 from pathology.cli.export import export
 from pathology.cli.ish import ish
 from pathology.cli.models import models
@@ -65,4 +66,7 @@ app.command(epilog="Example: her2 ish results --results ish.csv")(ish)
 app.command(
     epilog="Example: her2 calibrate results --labels scores.csv --out site.yaml --site Lab-A"
 )(calibrate)
+app.command(epilog="Example: her2 evaluate results --readers readers.csv --out evaluation")(
+    evaluate
+)
 app.command(epilog="Example: her2 train --config configs/training/tiny.yaml --out trained")(train)

@@ -32,6 +32,7 @@ from pathology.runs.log import (
     read_run_info,
     write_run_info,
 )
+from pathology.runs.readings import NOT_SCORABLE, Reading, ReadingFile, read_readings
 from pathology.runs.result import SCHEMA_VERSION, SlideResult, count_columns, result_from_error
 from pathology.runs.results import read_results, read_rows, write_results
 from pathology.runs.row import COLUMN_KINDS, PATTERN_COLUMNS, RESULT_COLUMNS, TIER_ORDER, ResultRow
@@ -42,6 +43,7 @@ __all__ = [
     "CASE_COLUMNS",
     "CELL_SCHEMA",
     "COLUMN_KINDS",
+    "NOT_SCORABLE",
     "PATTERN_COLUMNS",
     "RESULT_COLUMNS",
     "RESULT_SCHEMA",
@@ -57,6 +59,8 @@ __all__ = [
     "GridBlock",
     "IshOutcome",
     "OutputFile",
+    "Reading",
+    "ReadingFile",
     "RegionsBlock",
     "ResultRow",
     "RunFolder",
@@ -77,6 +81,7 @@ __all__ = [
     "now",
     "path_text",
     "read_cells",
+    "read_readings",
     "read_results",
     "read_rows",
     "read_run_info",

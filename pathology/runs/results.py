@@ -93,12 +93,13 @@ def write_results(folder: Path, results: Iterable[SlideResult]) -> list[SlideRes
 
 
 def read_rows(path: Path) -> list[ResultRow]:
-    """Read a ``results.csv``: numbers as they were rounded, texts exactly as they were.
+    """Read a ``results.csv`` (or ``results.parquet``): texts exactly as they were.
 
     Parameters
     ----------
     path
-        The file. Columns that a later version appended are left out.
+        The file, CSV unless its name ends in ``.parquet``; numbers of a CSV file are as they were
+        rounded. Columns that a later version appended are left out.
 
     Returns
     -------
@@ -118,6 +119,8 @@ def read_rows(path: Path) -> list[ResultRow]:
             fix="Name the output folder of `her2 score`; an interrupted run is finished by the "
             "same command.",
         ) from error
+    if path.suffix == ".parquet":
+        return _parse_parquet(content, path)
     columns, rows = parse_csv(content, name=str(path))
     if tuple(columns[: len(RESULT_COLUMNS)]) != RESULT_COLUMNS:
         raise OutputError(f"{path}: these are not the columns of a table of results")
@@ -167,6 +170,24 @@ def _read_result(root: Path, row: ResultRow) -> SlideResult:
     return result
 
 
+def _parse_parquet(content: bytes, path: Path) -> list[ResultRow]:
+    try:
+        table = pq.read_table(pa.BufferReader(content))
+    except (pa.ArrowException, OSError) as error:
+        raise OutputError(f"{path}: is not a Parquet table ({error})") from error
+    if tuple(table.column_names[: len(RESULT_COLUMNS)]) != RESULT_COLUMNS:
+        raise OutputError(f"{path}: these are not the columns of a table of results")
+    rows = []
+    for number, row in enumerate(table.select(list(RESULT_COLUMNS)).to_pylist(), start=1):
+        values = {
+            name: tuple(row[name].split(";")) if row[name] else ()
+            for name, kind in COLUMN_KINDS.items()
+            if kind == "codes"
+        }
+        rows.append(_make_row({**row, **values}, where=f"{path}: row {number}"))
+    return rows
+
+
 def _parse_row(row: dict[str, str], *, where: str) -> ResultRow:
     values: dict[str, Any] = {}
     for name, kind in COLUMN_KINDS.items():
@@ -174,6 +195,10 @@ def _parse_row(row: dict[str, str], *, where: str) -> ResultRow:
             values[name] = _parse_cell(row[name], kind)
         except ValueError as error:
             raise OutputError(f"{where}: column {name}: {error}") from error
+    return _make_row(values, where=where)
+
+
+def _make_row(values: dict[str, Any], *, where: str) -> ResultRow:
     try:
         return ResultRow(**values)
     except ValidationError as error:

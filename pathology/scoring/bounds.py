@@ -1,12 +1,14 @@
-"""Exact bounds for a share, and how many independent cells a slide is worth."""
+"""Bounds for a share, exact and by Wilson, and how many independent cells a slide is worth."""
 
 from __future__ import annotations
 
-from scipy.special import betaincinv
+import math
+
+from scipy.special import betaincinv, ndtri
 
 from pathology.types import IntArray
 
-__all__ = ["effective_cells", "exact_interval", "exact_upper"]
+__all__ = ["effective_cells", "exact_interval", "exact_upper", "wilson_interval"]
 
 
 def exact_upper(k: float, n: float, *, confidence: float) -> float:
@@ -68,6 +70,47 @@ def exact_interval(k: float, n: float, *, confidence: float) -> tuple[float, flo
     tail = (1 - confidence) / 2
     upper = exact_upper(k, n, confidence=1 - tail)
     return (float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0), upper
+
+
+def wilson_interval(k: float, n: float, *, confidence: float) -> tuple[float, float]:
+    """Return Wilson's score interval of a share.
+
+    It is shorter than the exact one and covers the truth as often as it says on average, where the
+    exact one covers it at least as often (Wilson 1927, J Am Stat Assoc 22:209; Brown, Cai and
+    DasGupta 2001, Stat Sci 16:101).
+
+    Parameters
+    ----------
+    k, n
+        ``k`` of ``n``, n above 0.
+    confidence
+        Such as 0.95.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper share, 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If k is not between 0 and n, or n is not above 0.
+
+    Examples
+    --------
+    >>> [round(100 * share, 1) for share in wilson_interval(175, 333, confidence=0.95)]
+    [47.2, 57.9]
+    """
+    if not 0 <= k <= n or not n > 0:
+        raise ValueError(f"not a share: {k} of {n}")
+    z = float(ndtri((1 + confidence) / 2))
+    share, turn = k / n, z * z / n
+    centre = share + turn / 2
+    reach = z * math.sqrt(share * (1 - share) / n + turn / (4 * n))
+    # Where no or every one is counted, that end is exact; the formula leaves it 1e-17 off.
+    low = 0.0 if k == 0 else (centre - reach) / (1 + turn)
+    high = 1.0 if k == n else (centre + reach) / (1 + turn)
+    return low, high
 
 
 def effective_cells(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from scipy.special import betaincinv
+from scipy.special import betaincinv, ndtri
 
 from pathology.types import IntArray
 
-__all__ = ["effective_cells", "exact_interval", "exact_upper"]
+__all__ = ["effective_cells", "exact_interval", "exact_upper", "wilson_interval"]
 
 
 def exact_upper(k: float, n: float, *, confidence: float) -> float:
@@ -68,6 +68,42 @@ def exact_interval(k: float, n: float, *, confidence: float) -> tuple[float, flo
     tail = (1 - confidence) / 2
     upper = exact_upper(k, n, confidence=1 - tail)
     return (float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0), upper
+
+
+def wilson_interval(k: float, n: float, *, confidence: float) -> tuple[float, float]:
+    """Return the two-sided Wilson score interval of a share (Wilson 1927).
+
+    Parameters
+    ----------
+    k, n
+        ``k`` of ``n``, n above 0; effective numbers need not be whole.
+    confidence
+        Such as 0.95.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper share, 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If k is not between 0 and n, or n is not above 0.
+
+    Examples
+    --------
+    >>> [round(100 * share, 2) for share in wilson_interval(175, 333, confidence=0.95)]
+    [47.19, 57.86]
+    """
+    if not 0 <= k <= n or not n > 0:
+        raise ValueError(f"not a share: {k} of {n}")
+    z2 = float(ndtri((1 + confidence) / 2)) ** 2
+    middle = (k + z2 / 2) / (n + z2)
+    half = (z2 * (k * (n - k) / n + z2 / 4)) ** 0.5 / (n + z2)
+    # At 0 and n the bound is exactly 0 and 1; rounding must not cross it.
+    return (0.0 if k == 0 else max(0.0, middle - half)), (
+        1.0 if k == n else min(1.0, middle + half)
+    )
 
 
 def effective_cells(

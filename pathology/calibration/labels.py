@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 from pathology.calibration.samples import INTENSITY_RANKS, SlideKind
 from pathology.errors import UsageError
-from pathology.runs.usertable import read_user_table
 from pathology.stain.calibration import SCORES
 
 __all__ = ["LABEL_COLUMNS", "SlideLabel", "read_labels"]
@@ -60,13 +60,13 @@ def read_labels(path: Path) -> list[SlideLabel]:
         If the file cannot be read, its header or a value is wrong, or a slide is there twice; names
         the line and the column.
     """
-    table = read_user_table(path, what="labels", max_bytes=_MAX_BYTES)
-    _check_header(path, table.columns)
-    key = "slide_id" if "slide_id" in table.columns else "path"
+    header, rows = _read(path)
+    _check_header(path, header)
+    key = "slide_id" if "slide_id" in header else "path"
     labels: list[SlideLabel] = []
     seen: dict[str, int] = {}
-    for line, values in table.rows:
-        label = _label(f"{path}: line {line}", values, key)
+    for line, cells in rows:
+        label = _label(f"{path}: line {line}", dict(zip(header, cells, strict=True)), key)
         if label.name in seen:
             raise UsageError(
                 f"{path}: line {line}: {label.name!r} is there twice (first on line "
@@ -80,8 +80,41 @@ def read_labels(path: Path) -> list[SlideLabel]:
     return labels
 
 
-def _check_header(path: Path, header: tuple[str, ...]) -> None:
+def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise UsageError(f"{path}: is larger than any table of labels")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            rows = []
+            for cells in reader:
+                if not any(cell.strip() for cell in cells):
+                    continue
+                if len(cells) != len(header):
+                    raise UsageError(
+                        f"{path}: line {reader.line_num}: {len(cells)} values under "
+                        f"{len(header)} column names",
+                        fix="Put values that contain a comma in double quotes.",
+                    )
+                rows.append((reader.line_num, cells))
+    except OSError as error:
+        raise UsageError(
+            f"{path}: the labels cannot be read ({error.strerror or error})",
+            fix="Name a CSV file with --labels.",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not UTF-8 text", fix="Save it as CSV UTF-8.") from error
+    except csv.Error as error:
+        raise UsageError(f"{path}: not valid CSV ({error})", fix="Check its quotes.") from error
+    return header, rows
+
+
+def _check_header(path: Path, header: list[str]) -> None:
     known = ", ".join(LABEL_COLUMNS)
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise UsageError(f"{path}: line 1: column {twice[0]!r} is there twice", fix="Keep one.")
     if not {"path", "slide_id"} & set(header):
         raise UsageError(
             f"{path}: line 1: there is no column 'path' or 'slide_id'", fix=f"Columns: {known}."
@@ -90,7 +123,8 @@ def _check_header(path: Path, header: tuple[str, ...]) -> None:
         raise UsageError(f"{path}: line 1: there is no column 'score'", fix=f"Columns: {known}.")
 
 
-def _label(where: str, values: dict[str, str], key: str) -> SlideLabel:
+def _label(where: str, row: dict[str, str], key: str) -> SlideLabel:
+    values = {name: value.strip() for name, value in row.items()}
     name = values[key]
     if not name:
         raise UsageError(f"{where}, column {key!r}: is empty", fix="Name the slide.")

@@ -49,12 +49,15 @@ class RunScore:
         ``0``, ``1+``, ``2+``, ``3+``; None without a score.
     status
         As in ``cases.csv``.
+    ish
+        ``negative`` or ``positive``; None where the run has no ISH.
     biomarkers
         Numbers of the deciding slide by column of ``results.csv``.
     """
 
     ihc: str | None
     status: str
+    ish: str | None = None
     biomarkers: Mapping[str, float | None] = field(default_factory=dict)
 
 
@@ -279,7 +282,7 @@ def _patient(
         row=row,
         values=known,
         ihc=ihc,
-        ish=str(known.get("ish_result") or "not_done"),
+        ish=_ish(name, row, known, found),
         why_unscored=why,
         assigned=_assigned(name, row, known),
         pfs=survival["pfs"],
@@ -309,6 +312,15 @@ def _score(
     if found is None:
         return None, "no case in the run"
     return found.ihc, None if found.ihc else f"case is {found.status} in the run"
+
+
+def _ish(name: str, row: int, known: Mapping[str, Any], found: RunScore | None) -> str:
+    given, measured = known.get("ish_result"), None if found is None else found.ish
+    if given is not None and measured is not None and given != measured:
+        raise Place(table=name, row=row, column="ish_result").error(
+            f"{given!r}, but the run says {measured!r}", "Find out which is true."
+        )
+    return str(given or measured or "not_done")
 
 
 def _marker(

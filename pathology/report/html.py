@@ -35,7 +35,7 @@ from pathology.runs.layout import HEATMAP, OVERVIEW, slide_folder
 from pathology.runs.result import SlideResult
 from pathology.runs.results import read_results
 
-__all__ = ["Picture", "export_html", "render_index", "render_slide"]
+__all__ = ["Picture", "export_html", "page_environment", "render_index", "render_slide"]
 
 INDEX: Final = "index.html"
 _PICTURES: Final = (
@@ -143,7 +143,7 @@ def render_slide(
         HTML that stands alone.
     """
     return (
-        _environment()
+        page_environment()
         .get_template("report.html.j2")
         .render(
             result=result,
@@ -184,7 +184,7 @@ def render_index(results: Sequence[SlideResult], *, name: str) -> str:
     tally.append(("Not scorable", sum(row.status == "not_scorable" for row in results)))
     tally.append(("Failed", sum(row.status == "failed" for row in results)))
     return (
-        _environment()
+        page_environment()
         .get_template("index.html.j2")
         .render(name=name, total=len(results), tally=tally, groups=groups)
     )
@@ -222,7 +222,8 @@ def _stored_pictures(root: Path, result: SlideResult) -> list[Picture]:
 
 
 @cache
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Return the templates of all pages, with the style sheet and the words on every one."""
     environment = Environment(
         loader=PackageLoader("pathology.report", "templates"),
         autoescape=True,

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pathology.errors import OutputError
 
-__all__ = ["Cell", "format_cell", "guard", "parse_csv", "render_csv", "unguard"]
+__all__ = ["Cell", "format_cell", "guard", "parse_csv", "parse_rows", "render_csv", "unguard"]
 
 #: What a field may hold.
 Cell = str | int | float | bool | None
@@ -127,6 +127,49 @@ def parse_csv(content: bytes, *, name: str) -> tuple[list[str], list[dict[str, s
     OutputError
         If it is not such a table.
     """
+    lines = _split(content, name=name)
+    columns = lines[0]
+    rows = [_row(columns, line, number, name) for number, line in enumerate(lines[1:], start=2)]
+    return columns, rows
+
+
+def parse_rows(content: bytes, *, name: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    r"""Read a table that a person made: empty lines count as rows, but are skipped.
+
+    Parameters
+    ----------
+    content
+        The file, as for :func:`parse_csv`.
+    name
+        Name of the file, for messages.
+
+    Returns
+    -------
+    tuple
+        Names of the columns without outer blanks, and the rows with their numbers as a spreadsheet
+        shows them (the header is row 1), outer blanks of every field taken off.
+
+    Raises
+    ------
+    OutputError
+        If it is not such a table.
+
+    Examples
+    --------
+    >>> parse_rows(b"a, b\n\n1, 2 \n", name="t.csv")
+    (['a', 'b'], [(3, {'a': '1', 'b': '2'})])
+    """
+    lines = _split(content, name=name)
+    columns = [column.strip() for column in lines[0]]
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        if any(field.strip() for field in line):
+            found = _row(columns, line, number, name)
+            rows.append((number, {column: field.strip() for column, field in found.items()}))
+    return columns, rows
+
+
+def _split(content: bytes, *, name: str) -> list[list[str]]:
     try:
         reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
         lines = list(reader)
@@ -134,14 +177,13 @@ def parse_csv(content: bytes, *, name: str) -> tuple[list[str], list[dict[str, s
         raise OutputError(f"{name}: not a table in UTF-8 with commas ({error})") from error
     if not lines:
         raise OutputError(f"{name}: the table is empty, not even a header is there")
-    columns, body = lines[0], lines[1:]
-    for number, line in enumerate(body, start=2):
-        if len(line) != len(columns):
-            raise OutputError(
-                f"{name}: row {number} has {len(line)} fields, the header {len(columns)}"
-            )
-    rows = [dict(zip(columns, map(unguard, line), strict=True)) for line in body]
-    return columns, rows
+    return lines
+
+
+def _row(columns: list[str], line: list[str], number: int, name: str) -> dict[str, str]:
+    if len(line) != len(columns):
+        raise OutputError(f"{name}: row {number} has {len(line)} fields, the header {len(columns)}")
+    return dict(zip(columns, map(unguard, line), strict=True))
 
 
 def _quote(field: str) -> str:

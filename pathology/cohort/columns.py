@@ -13,8 +13,9 @@ from pathology.errors import UsageError
 
 __all__ = ["COLUMNS", "ColumnSpec", "Place", "check_columns", "read_number"]
 
-#: A misspelt column would pass for an absent one; names this alike are refused.
-_ALIKE: Final = 0.86
+#: A misspelt column would pass for an absent one; names this alike are refused. ``h_score`` and
+#: ``ihc_score`` are 0.875 alike, and both are wanted.
+_ALIKE: Final = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -327,7 +327,9 @@ def sliding_windows(times: Times, marker: AnyArray, *, size: int, step: int) -> 
         raise ValueError(f"windows of {size} in steps of {step}: size >= step >= 1 is needed")
     values = np.sort(marker)
     n = len(values)
-    starts = [*range(0, max(1, n - size), step), max(0, n - size)]
+    last = max(0, n - size)
+    # A regular window just before the last one would show the same patients twice.
+    starts = [*(start for start in range(0, last, step) if 2 * (last - start) >= step), last]
     ranges = {(float(values[s]), float(values[min(n, s + size) - 1])): None for s in starts}
     return tuple(_window(times, marker, low, high) for low, high in ranges)
 

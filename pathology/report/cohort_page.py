@@ -55,7 +55,10 @@ def _page_table(table: Table) -> dict[str, Any]:
             {"label": column.label, "numeric": right}
             for column, right in zip(table.columns, numeric, strict=True)
         ],
-        "rows": [[_cell(value) for value in row] for row in table.rows],
+        "rows": [
+            [_cell(value, column.name) for value, column in zip(row, table.columns, strict=True)]
+            for row in table.rows
+        ],
         "account": table.account.sentence,
         "notes": table.notes,
     }
@@ -69,11 +72,13 @@ def _is_numeric(values: Sequence[Cell]) -> bool:
     )
 
 
-def _cell(value: Cell) -> str:
+def _cell(value: Cell, column: str) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 10 else f"{value:.1f}"
+        if column.endswith("_pct"):
+            return f"{value:.1f}"
+        return f"{value:.2f}" if "ratio" in column else f"{value:.4g}"
     return str(value)

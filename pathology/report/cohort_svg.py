@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from pathology.cohort.comparing import Comparison, number_text, p_text
 from pathology.cohort.flow import Flow, FlowStep
 from pathology.cohort.studying import CutoffStudy
+from pathology.cohort.survival import Curve
 from pathology.report.palette import INK, MUTED, css
 from pathology.types import AnyArray
 
@@ -157,8 +158,7 @@ def draw_survival(found: Comparison) -> Markup:
             share = float(curve.survival[np.searchsorted(curve.months, month, "right") - 1])
             x, y = across(float(month)), down(share)
             parts.append(_line(x, y - 4, x, y + 4, colour=colour))
-        median = f"{arm}: median {number_text(curve.median)} months"
-        median += f" ({number_text(curve.median_lower)} to {number_text(curve.median_upper)})"
+        median = f"{arm}: {_median_words(curve)}"
         look = f'fill="{colour}" font-weight="bold"'
         parts.append(_text(x1, y0 + 4 + 18 * k, median, anchor="end", size=12, look=look))
     parts.append(_text(x1, y0 + 42, _effect_words(found), anchor="end", size=12))
@@ -188,6 +188,13 @@ def _steps(
         path.append(f"H{across(float(month)):.1f}V{down(float(share)):.1f}")
     path.append(f"H{across(last):.1f}")
     return f'<path d="{"".join(path)}" fill="none" stroke="{colour}" stroke-width="2"/>'
+
+
+def _median_words(curve: Curve) -> str:
+    lower, upper = number_text(curve.median_lower), number_text(curve.median_upper)
+    if curve.median is None:
+        return f"median not reached (from {lower} months)"
+    return f"median {curve.median:.1f} months ({lower} to {upper})"
 
 
 def _effect_words(found: Comparison) -> str:

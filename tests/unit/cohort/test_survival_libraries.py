@@ -55,9 +55,9 @@ def test_cox_agrees_with_statsmodels(seed: int) -> None:
     marker = np.random.default_rng(seed + 1000).normal(50, 20, len(times))
     ours = fit_cox(times, {"treatment": times.treated.astype(float), "marker": marker})
     exog = np.column_stack([times.treated.astype(float), marker])
-    theirs = PHReg(
-        times.months, exog, status=times.event, strata=times.stratum, ties="efron"
-    ).fit(disp=0)
+    theirs = PHReg(times.months, exog, status=times.event, strata=times.stratum, ties="efron").fit(
+        disp=0
+    )
     for k, name in enumerate(("treatment", "marker")):
         assert ours.effects[name].log_ratio == pytest.approx(theirs.params[k], abs=1e-6)
         assert ours.effects[name].se == pytest.approx(theirs.bse[k], abs=1e-6)

@@ -7,12 +7,35 @@ from pathlib import Path
 
 import numpy as np
 
-HEADER = (
-    "patient_id case_id specimen_adequate ihc_score ish_result er_pct pr_pct chemo_lines "
-    "early_recurrence endocrine_lines prior_cdk46 brain_metastases ild other_exclusion "
-    "not_randomised_reason arm her2_as_randomised lines_as_randomised hr_as_randomised pfs_months "
-    "pfs_event os_months os_event best_response response_confirmed stable_months h_score"
-).split()
+HEADER = [
+    "patient_id",
+    "case_id",
+    "specimen_adequate",
+    "ihc_score",
+    "ish_result",
+    "er_pct",
+    "pr_pct",
+    "chemo_lines",
+    "early_recurrence",
+    "endocrine_lines",
+    "prior_cdk46",
+    "brain_metastases",
+    "ild",
+    "other_exclusion",
+    "not_randomised_reason",
+    "arm",
+    "her2_as_randomised",
+    "lines_as_randomised",
+    "hr_as_randomised",
+    "pfs_months",
+    "pfs_event",
+    "os_months",
+    "os_event",
+    "best_response",
+    "response_confirmed",
+    "stable_months",
+    "h_score",
+]
 
 
 def make_rows(n: int = 300, seed: int = 1) -> list[dict[str, str]]:
@@ -30,7 +53,9 @@ def _patient(k: int, generator: np.random.Generator) -> dict[str, str]:
     if score == "2+":
         row["ish_result"] = str(generator.choice(["negative", "positive"], p=[0.92, 0.08]))
     positive = generator.random() < 0.88
-    row["er_pct"], row["pr_pct"] = (f"{generator.integers(1, 100)}", "0") if positive else ("0", "0")
+    row["er_pct"], row["pr_pct"] = (
+        (f"{generator.integers(1, 100)}", "0") if positive else ("0", "0")
+    )
     lines = int(generator.choice([0, 1, 2, 3], p=[0.08, 0.5, 0.36, 0.06]))
     row["chemo_lines"] = str(lines)
     row["early_recurrence"] = "yes" if lines == 0 and generator.random() < 0.7 else "no"

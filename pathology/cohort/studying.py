@@ -215,8 +215,8 @@ def _evaluable_table(
         account=everyone.account,
         notes=(
             *everyone.notes,
-            f"Evaluable are patients with {options.marker}. Where their hazard ratio differs from "
-            "that of all, those without it are missing not by chance.",
+            f"Evaluable are patients with {options.marker}. Where their hazard ratio clearly "
+            "differs from that of all, those without it are hardly missing by chance.",
         ),
     )
 

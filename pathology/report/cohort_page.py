@@ -80,5 +80,5 @@ def _cell(value: Cell, column: str) -> str:
     if isinstance(value, float):
         if column.endswith("_pct"):
             return f"{value:.1f}"
-        return f"{value:.2f}" if "ratio" in column else f"{value:.4g}"
+        return f"{value:.3g}" if "ratio" in column else f"{value:.4g}"
     return str(value)

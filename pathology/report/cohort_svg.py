@@ -30,6 +30,8 @@ _INK: Final = css(INK)
 _MUTED: Final = css(MUTED)
 _RULE: Final = "#d6dae0"
 _WASH: Final = "#f4f6f9"
+#: A white rim keeps words readable where a line runs behind them.
+_RIM: Final = 'paint-order="stroke" stroke="#ffffff" stroke-width="5" stroke-linejoin="round"'
 #: Reasons beside a step before the rest is summed up.
 _MOST_REASONS: Final = 8
 
@@ -159,9 +161,9 @@ def draw_survival(found: Comparison) -> Markup:
             x, y = across(float(month)), down(share)
             parts.append(_line(x, y - 4, x, y + 4, colour=colour))
         median = f"{arm}: {_median_words(curve)}"
-        look = f'fill="{colour}" font-weight="bold"'
+        look = f'fill="{colour}" font-weight="bold" {_RIM}'
         parts.append(_text(x1, y0 + 4 + 18 * k, median, anchor="end", size=12, look=look))
-    parts.append(_text(x1, y0 + 42, _effect_words(found), anchor="end", size=12))
+    parts.append(_text(x1, y0 + 42, _effect_words(found), anchor="end", size=12, look=_RIM))
     parts += _risk_rows(found, across, y1 + 66)
     return _svg(780, y1 + 112, found.title, parts)
 
@@ -259,14 +261,16 @@ def draw_windows(study: CutoffStudy) -> Markup:
         y = down(study.overall.ratio)
         dashes = 'stroke-dasharray="6 4"'
         parts.append(_line(x0, y, x1, y, colour=_ARM_COLOURS[1], extra=dashes))
-        look = f'fill="{_ARM_COLOURS[1]}"'
-        parts.append(_text(x1, y - 5, "all evaluable", anchor="end", size=12, look=look))
     for one, effect in drawn:
         x = across(one.median)
         parts.append(_line(x, down(effect.lower), x, down(effect.upper), colour=_ARM_COLOURS[0]))
         parts.append(
             f'<circle cx="{x:.1f}" cy="{down(effect.ratio):.1f}" r="4" fill="{_ARM_COLOURS[0]}"/>'
         )
+    if study.overall is not None:
+        look = f'fill="{_ARM_COLOURS[1]}" {_RIM}'
+        y = down(study.overall.ratio) - 6
+        parts.append(_text(x1, y, "all evaluable", anchor="end", size=12, look=look))
     parts += [
         _text(across(float(value)), y1 + 20, f"{value:.4g}", anchor="middle", size=12)
         for value in np.linspace(low, high, 5 if high > low else 1)

@@ -8,6 +8,7 @@ import typer
 
 import pathology
 from pathology.cli.calibrate import calibrate
+from pathology.cli.cohort import cohort_app
 from pathology.cli.config import config
 from pathology.cli.demo import demo
 from pathology.cli.doctor import doctor
@@ -70,3 +71,4 @@ app.command(epilog="Example: her2 evaluate results --readers readers.csv --out e
     evaluate
 )
 app.command(epilog="Example: her2 train --config configs/training/tiny.yaml --out trained")(train)
+app.add_typer(cohort_app, name="cohort")

@@ -18,6 +18,7 @@ from pathology.runs.blocks import (
     SpacingBlock,
     StainBlock,
 )
+from pathology.runs.case_scores import CaseScore, read_case_scores, read_patient_rows
 from pathology.runs.cases import CASE_COLUMNS, CaseRow, summarise_cases, write_cases
 from pathology.runs.cells import CellWriter, read_cells
 from pathology.runs.folder import RunFolder, SlideFolder
@@ -54,6 +55,7 @@ __all__ = [
     "BoxBlock",
     "CalibrationBlock",
     "CaseRow",
+    "CaseScore",
     "CellWriter",
     "ErrorBlock",
     "GridBlock",
@@ -80,7 +82,9 @@ __all__ = [
     "make_slide_id",
     "now",
     "path_text",
+    "read_case_scores",
     "read_cells",
+    "read_patient_rows",
     "read_readings",
     "read_results",
     "read_rows",

@@ -167,6 +167,9 @@ class ScoringConfig(_Section):
     focus_min: Share
     out_of_focus_max: Share
     partly_out_of_focus_min: Share
+    # Densities are stored up to 2.55 OD.
+    qcs_od: Annotated[float, Field(gt=0.0, le=2.55)] | None
+    bystander_radius_um: Annotated[float, Field(gt=0.0, le=500.0)]
 
 
 class ReportConfig(_Section):

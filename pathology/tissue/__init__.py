@@ -8,15 +8,18 @@ from pathology.tissue.focus import focus_score
 from pathology.tissue.mask import TissueMask
 from pathology.tissue.overview import Overview, read_overview
 from pathology.tissue.regions import (
+    REGION_FLAGS,
     RegionKind,
     Regions,
     find_regions_file,
     load_regions,
+    read_regions,
     region_kind,
 )
 from pathology.tissue.stain_check import StainCheck, check_stain
 
 __all__ = [
+    "REGION_FLAGS",
     "ExcludedKind",
     "Overview",
     "RegionKind",
@@ -30,5 +33,6 @@ __all__ = [
     "focus_score",
     "load_regions",
     "read_overview",
+    "read_regions",
     "region_kind",
 ]

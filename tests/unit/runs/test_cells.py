@@ -21,7 +21,7 @@ MakeCells = Callable[..., CellTable]
 CONTRACT = """
 cell_id, tile_id, x_um, y_um, area_um2, cell_class, tumour_probability, membrane_od,
 membrane_od_stained, membrane_completeness, cytoplasm_od, intensity, complete, pattern, outline_r,
-ray_od
+ray_od, evaluable
 """
 
 

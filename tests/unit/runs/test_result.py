@@ -210,7 +210,7 @@ def test_damaged_json_names_the_place(scored: Make) -> None:
         SlideResult.from_json(content[:50])
     with pytest.raises(ValueError, match="schema_version"):
         SlideResult.from_json(
-            scored().to_json().replace(b'"schema_version": 1', b'"schema_version": 2')
+            scored().to_json().replace(b'"schema_version": 2', b'"schema_version": 3')
         )
 
 

@@ -9,15 +9,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from pathology.calibration.labels import SlideLabel
 from pathology.calibration.samples import LeftOut, SlideSample
 from pathology.cells import CellTable
-from pathology.config import Config, load_config
+from pathology.config import Config
 from pathology.errors import OutputError, PathologyError, UsageError
 from pathology.runs import (
-    RunKey,
     SlideFolder,
     SlideResult,
     read_cells,
@@ -118,7 +116,7 @@ def gather(
         raise OutputError(
             f"{run_dir}: this run has not finished", fix="Give its `her2 score` command again."
         )
-    config = _config_of(run_dir, key)
+    config = key.restore(where=run_dir)
     results = read_results(run_dir)
     wanted = _match(results, labels)
     samples: list[SlideSample] = []
@@ -150,20 +148,6 @@ def gather(
         assays=tuple(assays),
         sites=tuple(sites),
     )
-
-
-def _config_of(run_dir: Path, key: RunKey) -> Config:
-    """Rebuild the run's configuration; what has no effect on a result is the default's."""
-    runtime = load_config().runtime.model_dump()
-    try:
-        return Config.model_validate({**key.config, "runtime": runtime})
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise OutputError(
-            f"{run_dir}: the run is of another version of the program ({place}: {first['msg']})",
-            fix="Score the slides again with this version.",
-        ) from error
 
 
 def _match(

@@ -8,7 +8,10 @@ from pathology.config import Config
 from pathology.provenance import SlideIdentity
 from pathology.runs import CalibrationBlock
 
-__all__ = ["calibration_columns", "calibration_flags"]
+__all__ = ["CALIBRATION_FLAGS", "calibration_columns", "calibration_flags"]
+
+#: All that :func:`calibration_flags` may return.
+CALIBRATION_FLAGS: frozenset[str] = frozenset({"calibration_mismatch", "calibration_slide"})
 
 
 def calibration_columns(config: Config) -> dict[str, Any]:

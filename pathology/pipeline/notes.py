@@ -157,7 +157,7 @@ class Notes:
         scored = score.status == "scored"
         columns = {name: getattr(score, name) for name in _SCORE_COLUMNS}
         if quality.explanations:
-            columns["deciding_clause"] = f"no score: {' '.join(quality.explanations)}"
+            columns["deciding_clause"] = f"no score: {' '.join(filter(None, quality.explanations))}"
         # A number of a slide without a score would be read as one that may be used.
         columns |= vars(continuous) if scored else {}
         region = {"invasive_region_unverified"} if score.counts.total else set()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from pathology.cells.table import CellTable
 from pathology.geometry import Spacing
 from pathology.report import Backdrop, Outline, TileMarks, draw_heatmap, draw_overview
 from pathology.runs import (
@@ -12,7 +13,6 @@ from pathology.runs import (
     SlideResult,
     TileRow,
     atomic_write_bytes,
-    read_cells,
 )
 from pathology.scoring import TILE_FLAG
 from pathology.tissue import Regions, TissueFinding
@@ -30,6 +30,7 @@ def write_pictures(
     spacing: Spacing,
     regions: Regions | None,
     rows: Sequence[TileRow],
+    cells: Iterable[CellTable],
     size_px: int,
 ) -> SlideResult:
     """Draw ``overview.png`` and, where there are tiles, ``heatmap.png``.
@@ -37,7 +38,7 @@ def write_pictures(
     Parameters
     ----------
     folder
-        The slide's folder; its tables are written.
+        The slide's folder.
     result
         What the pictures say.
     finding
@@ -50,6 +51,8 @@ def write_pictures(
         Annotated regions, or None.
     rows
         The tiles.
+    cells
+        The cells, in pieces; only looked at where single cells can be seen.
     size_px
         Longest side of a picture.
 
@@ -72,8 +75,8 @@ def write_pictures(
     atomic_write_bytes(folder.overview, overview)
     names = [folder.overview.name]
     if marks.n:
-        cells = None if TILE_FLAG in result.flags else read_cells(folder.cells)
-        heatmap = draw_heatmap(result, view, marks, cells=cells, size_px=size_px)
+        dots = None if TILE_FLAG in result.flags else cells
+        heatmap = draw_heatmap(result, view, marks, cells=dots, size_px=size_px)
         atomic_write_bytes(folder.heatmap, heatmap)
         names.append(folder.heatmap.name)
     files = (*result.outputs, *(OutputFile(name=name) for name in names))

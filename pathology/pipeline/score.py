@@ -30,6 +30,7 @@ from pathology.runs import (
     decode_backdrop,
     encode_backdrop,
     make_slide_id,
+    read_cells,
     write_ground,
     write_tiles,
 )
@@ -221,6 +222,7 @@ class _Job:
             spacing=grid.spacing,
             regions=regions,
             rows=reading.rows,
+            cells=read_cells(self.folder.cells),
             size_px=self.config.report.overview_px,
         )
         self.folder.write_result(result)

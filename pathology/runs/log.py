@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pathology.config import Config
+from pathology.config import Config, list_problems, load_config
 from pathology.errors import OutputError, SlideError
 from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.layout import LOG, RUN, path_text
@@ -73,6 +73,28 @@ class RunKey(_Record):
             model_sha256=model_sha256,
         )
 
+    def restore(self, *, where: Path) -> Config:
+        """Rebuild the run's configuration; what has no effect on a result is the default's.
+
+        Parameters
+        ----------
+        where
+            The run folder, for messages.
+
+        Raises
+        ------
+        OutputError
+            If this version knows other keys than the run's.
+        """
+        runtime = load_config().runtime.model_dump()
+        try:
+            return Config.model_validate({**self.config, "runtime": runtime})
+        except ValidationError as error:
+            raise OutputError(
+                f"{where}: the run is of another version of the program ({list_problems(error)})",
+                fix="Score the slides again with this version.",
+            ) from error
+
     def differences(self, now: RunKey) -> list[str]:
         """Say in words what differs from another key; empty where they are equal.
 
@@ -110,6 +132,8 @@ class RunOrigin(_Record):
         SHA-256 of its ``results.csv``.
     changes
         What differs, in words.
+    regions
+        Ids of the slides whose regions were replaced.
     scores
         By slide id, the older and the newer score, where they differ; a slide without a score has
         its status.
@@ -119,6 +143,7 @@ class RunOrigin(_Record):
     config_hash: str
     results_sha256: str
     changes: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
     scores: Annotated[dict[str, tuple[str, str]], Field(default_factory=dict)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathology.tissue.finder import find_tissue
+from pathology.tissue.finder import find_tissue, least_tissue_mm2
 from pathology.tissue.finding import ExcludedKind, TissueFinding
 from pathology.tissue.focus import focus_score
 from pathology.tissue.mask import TissueMask
@@ -31,6 +31,7 @@ __all__ = [
     "find_regions_file",
     "find_tissue",
     "focus_score",
+    "least_tissue_mm2",
     "load_regions",
     "read_overview",
     "read_regions",

@@ -148,7 +148,10 @@ def test_a_tile_that_does_not_count_has_no_score() -> None:
 
 def test_stored_rows_give_the_evidence_again() -> None:
     refs = tiles()
-    rows = [_row(ref, code, counting=True) for ref, code in zip(refs, [-1, 0, 4, 3, -1, 1, 2], strict=False)]
+    rows = [
+        _row(ref, code, counting=True)
+        for ref, code in zip(refs, [-1, 0, 4, 3, -1, 1, 2], strict=False)
+    ]
     failed = TileRow(
         tile_id=7, x_px=384, y_px=128, width_px=128, height_px=128, status="failed",
         tissue_fraction=1.0,

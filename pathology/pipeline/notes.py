@@ -160,10 +160,10 @@ class Notes:
             columns["deciding_clause"] = f"no score: {' '.join(filter(None, quality.explanations))}"
         # A number of a slide without a score would be read as one that may be used.
         columns |= vars(continuous) if scored else {}
-        region = {"invasive_region_unverified"} if score.counts.total else set()
+        region_flags = {"invasive_region_unverified"} if score.counts.total else set()
         message = f"{self.path}: {columns['deciding_clause']}"
         return SlideResult(
-            **self._fields(set(score.flags) | region),
+            **self._fields(set(score.flags) | region_flags),
             **columns,
             **count_columns(score.counts),
             error=None if scored else ErrorBlock(message=message),

@@ -105,7 +105,7 @@ def classify(ray_od: U8Array, cytoplasm_od: FloatArray, config: MeasurementConfi
     )
 
 
-def _stained_from(cytoplasm_od: FloatArray, config: MeasurementConfig) -> IntArray:
+def _stained_from(cytoplasm_od: FloatArray, config: MeasurementConfig) -> AnyArray:
     """Return (n,) int16: the stored step of OD from which a cell's rays are stained.
 
     The three conditions are lower bounds of one number, so a ray is compared once.
@@ -116,7 +116,7 @@ def _stained_from(cytoplasm_od: FloatArray, config: MeasurementConfig) -> IntArr
     lowest = _units(config.stained_od) + _units(config.limit_of_blank_od)
     # Rounded up to a step; 256 is a density that no ray has, 0 one that every ray has.
     steps = -(-np.maximum(lowest, above) // _UNITS_PER_STEP)
-    return np.clip(steps, 0, 256).astype(np.int16)
+    return np.asarray(np.clip(steps, 0, 256), dtype=np.int16)
 
 
 def _units(value: float) -> int:

@@ -27,6 +27,7 @@ __all__ = [
     "StainConfig",
     "TilingConfig",
     "TissueConfig",
+    "change_config",
     "list_problems",
     "load_config",
 ]
@@ -167,6 +168,9 @@ class ScoringConfig(_Section):
     focus_min: Share
     out_of_focus_max: Share
     partly_out_of_focus_min: Share
+    # Densities are stored up to 2.55 OD.
+    qcs_od: Annotated[float, Field(gt=0.0, le=2.55)] | None
+    bystander_radius_um: Annotated[float, Field(gt=0.0, le=500.0)]
 
 
 class ReportConfig(_Section):
@@ -286,7 +290,40 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Conf
     >>> load_config(overrides=["tiling.tile_px=512"]).tiling.tile_px
     512
     """
-    tree = _read_yaml(config_path("default.yaml"))
+    return _layered(_read_yaml(config_path("default.yaml")), path, overrides)
+
+
+def change_config(base: Config, path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
+    """Put a file and ``key.path=value`` overrides on top of a configuration.
+
+    Parameters
+    ----------
+    base
+        The configuration to change; one with a calibration's cut-offs loses its name, not them.
+    path, overrides
+        As in :func:`load_config`.
+
+    Returns
+    -------
+    Config
+        The checked configuration, without a calibration.
+
+    Raises
+    ------
+    ConfigError
+        As in :func:`load_config`.
+
+    Examples
+    --------
+    >>> base = load_config(overrides=["scoring.min_tumour_cells=50"])
+    >>> change_config(base, overrides=["tiling.tile_px=256"]).scoring.min_tumour_cells
+    50
+    """
+    tree = {**base.model_dump(mode="json"), "calibration": None}
+    return _layered(tree, path, overrides)
+
+
+def _layered(tree: dict[str, Any], path: Path | None, overrides: Iterable[str]) -> Config:
     if path is not None:
         _merge(tree, _read_yaml(path), where=str(path))
     for text in overrides:

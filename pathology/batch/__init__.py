@@ -6,6 +6,7 @@ from pathology.batch.inputs import Inputs, Shard, collect_inputs
 from pathology.batch.observer import Observer, SilentObserver
 from pathology.batch.planning import PlannedSlide, Speed, plan_slides, speed
 from pathology.batch.readers import BundleFactory, ReaderFactory, make_factory
+from pathology.batch.rescore import rescore_run
 from pathology.batch.run import TablesError, score_folder
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "collect_inputs",
     "make_factory",
     "plan_slides",
+    "rescore_run",
     "score_folder",
     "speed",
 ]

@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from pathology.tissue import find_regions_file
 from pathology.wsi import FoundSlide, SkippedFile, find_slides
 from pathology.wsi.discover import group_files
 
-__all__ = ["Inputs", "Shard", "collect_inputs"]
+__all__ = ["Inputs", "Shard", "collect_inputs", "pair_region_files"]
 
 #: Files that are listed when no slide takes them; which file a slide takes, tissue says.
 _REGION_NAME = re.compile(r"(?P<stem>[^.].*)\.(geojson|geojson\.gz|json)", re.IGNORECASE)
@@ -270,33 +270,69 @@ def _with_unique_keys(requests: Sequence[SlideRequest]) -> list[SlideRequest]:
 def _pair_regions(
     requests: Sequence[SlideRequest], folder: Path
 ) -> tuple[list[SlideRequest], tuple[str, ...]]:
-    """Give each slide the region file of its own name; a name that fits two slides is refused."""
+    """Give each slide the region file of its own name, where a manifest gives it none."""
+    keys = [str(place) for place in range(len(requests))]
+    slides = {
+        key: request.path
+        for key, request in zip(keys, requests, strict=True)
+        if request.regions is None
+    }
+    files, notes = pair_region_files(slides, folder, total=len(requests))
+    paired = [
+        replace(request, regions=files[key]) if key in files else request
+        for key, request in zip(keys, requests, strict=True)
+    ]
+    return paired, notes
+
+
+def pair_region_files(
+    slides: Mapping[str, Path], folder: Path, *, total: int | None = None
+) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Give each slide the region file of its own name; a name that fits two slides is refused.
+
+    Parameters
+    ----------
+    slides
+        Paths by any key; the files need not exist.
+    folder
+        Where region files lie.
+    total
+        Number of slides in all, for the note; None takes those given.
+
+    Returns
+    -------
+    tuple
+        The region files by key, and what a person should know.
+
+    Raises
+    ------
+    UsageError
+        If there is no such folder, a file fits two slides, or no slide has one.
+    """
     if not folder.is_dir():
         raise UsageError(f"--regions {folder}: there is no such folder")
-    owners: dict[Path, SlideRequest] = {}
-    paired: list[SlideRequest] = []
-    for request in requests:
-        file = find_regions_file(folder, request.path) if request.regions is None else None
+    owners: dict[Path, str] = {}
+    for key, path in slides.items():
+        file = find_regions_file(folder, path)
         if file is None:
-            paired.append(request)
             continue
         if file in owners:
             raise UsageError(
-                f"--regions {folder}: {file.name} fits two slides, {owners[file].name} and "
-                f"{request.name}",
+                f"--regions {folder}: {file.name} fits two slides, {slides[owners[file]]} and "
+                f"{path}",
                 fix="Name the region files in the column 'regions' of a manifest.",
             )
-        owners[file] = request
-        paired.append(replace(request, regions=file))
+        owners[file] = key
     unused = _unused_regions(folder, owners)
     listed = f": {', '.join(unused[:5])}{', ...' if len(unused) > 5 else ''}" if unused else ""
-    text = f"{len(owners)} of {len(requests)} slides have a region file in {folder}"
+    n = len(slides) if total is None else total
+    text = f"{len(owners)} of {n} slides have a region file in {folder}"
     text += f"; {len(unused)} region files there are not used{listed}"
     if not owners:
         raise UsageError(
             f"--regions: {text}", fix="Name the files like the slides: a.geojson for a.svs."
         )
-    return paired, (text,)
+    return {key: file for file, key in owners.items()}, (text,)
 
 
 def _unused_regions(folder: Path, used: Iterable[Path]) -> list[str]:

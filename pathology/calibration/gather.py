@@ -9,21 +9,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from pathology.calibration.labels import SlideLabel
 from pathology.calibration.samples import LeftOut, SlideSample
-from pathology.cells import CellTable
-from pathology.config import Config, load_config
+from pathology.config import Config
 from pathology.errors import OutputError, PathologyError, UsageError
 from pathology.runs import (
-    RunKey,
     SlideFolder,
     SlideResult,
-    read_cells,
+    read_cell_columns,
     read_results,
     read_run_info,
-    read_tiles,
 )
 from pathology.scoring import TILE_FLAG
 from pathology.stain.calibration import SCORES
@@ -50,10 +46,6 @@ DOUBTFUL: frozenset[str] = frozenset(
         "white_saturated",
     }
 )
-#: Share of a tile's tumour cells that must have counted for its stored cells to be used.
-_COUNTED_MIN = 0.95
-#: Share of a slide's evaluable cells that such tiles must hold.
-_COVERED_MIN = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +110,7 @@ def gather(
         raise OutputError(
             f"{run_dir}: this run has not finished", fix="Give its `her2 score` command again."
         )
-    config = _config_of(run_dir, key)
+    config = key.restore(where=run_dir)
     results = read_results(run_dir)
     wanted = _match(results, labels)
     samples: list[SlideSample] = []
@@ -150,20 +142,6 @@ def gather(
         assays=tuple(assays),
         sites=tuple(sites),
     )
-
-
-def _config_of(run_dir: Path, key: RunKey) -> Config:
-    """Rebuild the run's configuration; what has no effect on a result is the default's."""
-    runtime = load_config().runtime.model_dump()
-    try:
-        return Config.model_validate({**key.config, "runtime": runtime})
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise OutputError(
-            f"{run_dir}: the run is of another version of the program ({place}: {first['msg']})",
-            fix="Score the slides again with this version.",
-        ) from error
 
 
 def _match(
@@ -226,27 +204,18 @@ def _sample(
         code, text = reason or ("no_label", "there is no label")
         return LeftOut(slide_id=result.slide_id, path=result.path, reason=code, text=text)
     try:
-        cells = _evaluable(SlideFolder(root=run_dir, slide_id=result.slide_id), result)
+        cells = _evaluable(SlideFolder(root=run_dir, slide_id=result.slide_id))
     except PathologyError as error:
         raise OutputError(error.message, fix="Score the slides again.") from error
-    if cells is None:
-        return LeftOut(
-            slide_id=result.slide_id,
-            path=result.path,
-            reason="cells_not_known",
-            text="drawn or excluded regions cut most tiles, and the run does not store which of "
-            "their cells counted",
-        )
     return SlideSample(
         slide_id=result.slide_id,
         path=result.path,
         case_id=result.case_id or result.slide_id,
         kind=label.kind,
         rank=label.rank,
-        ray_od=cells.ray_od,
-        cytoplasm_od=cells.cytoplasm_od,
-        # A kept tile may hold some cells that did not count.
-        n_cells=max(result.n_tumour_cells or 0, cells.n),
+        ray_od=cells["ray_od"],
+        cytoplasm_od=cells["cytoplasm_od"],
+        n_cells=result.n_tumour_cells or 0,
         quickhash=result.identity.quickhash or "",
         size_bytes=result.identity.size,
     )
@@ -279,26 +248,16 @@ def _unfit(
     return next(((code, text) for fails, code, text in checks if fails), None)
 
 
-def _evaluable(folder: SlideFolder, result: SlideResult) -> CellTable | None:
-    """Read a spread of the cells that counted; None where too many tiles are in doubt.
-
-    A stored cell does not say whether it counted: tumour cells on excluded places do not. A tile's
-    row says how many did, so tiles where (nearly) all did are used.
-    """
-    tiles = read_tiles(folder.tiles)
-    counted = {row.tile_id: row.n_tumour_cells or 0 for row in tiles if row.status == "ok"}
-    tumour = CellTable.concat([table.take(table.is_tumour) for table in read_cells(folder.cells)])
-    stored = dict(zip(*map(np.ndarray.tolist, _unique(tumour.tile_id)), strict=True))
-    sound = [tile for tile, n in stored.items() if counted.get(tile, 0) >= _COUNTED_MIN * n]
-    kept = np.flatnonzero(np.isin(tumour.tile_id, sound))
-    if len(kept) < max(_COVERED_MIN * (result.n_tumour_cells or 0), MIN_CELLS):
-        return None
-    return tumour.take(kept[_spread(len(kept))])
-
-
-def _unique(values: IntArray) -> tuple[AnyArray, AnyArray]:
-    names, counts = np.unique(values, return_counts=True)
-    return names, counts
+def _evaluable(folder: SlideFolder) -> dict[str, AnyArray]:
+    """Read a spread of the cells that counted."""
+    names = ("ray_od", "cytoplasm_od")
+    groups = [
+        {name: cells[name][cells["evaluable"]] for name in names}
+        for cells in read_cell_columns(folder.cells, (*names, "evaluable"))
+    ]
+    found = {name: np.concatenate([part[name] for part in groups]) for name in names}
+    rows = _spread(len(found["ray_od"]))
+    return {name: values[rows] for name, values in found.items()}
 
 
 def _spread(n: int) -> IntArray:

@@ -83,21 +83,18 @@ def classify(ray_od: U8Array, cytoplasm_od: FloatArray, config: MeasurementConfi
     >>> found.intensity.tolist(), found.complete.tolist(), found.pattern.tolist()
     ([0, 2, 4], [False, False, True], [0, 1, 4])
     """
-    od = ray_od.astype(np.int64) * _UNITS_PER_STEP
     blank = _units(config.limit_of_blank_od)
-    cytoplasm = np.rint(np.asarray(cytoplasm_od, dtype=np.float64) * _UNITS).astype(np.int64)
-    stands_out = od - cytoplasm[:, None] >= _units(config.contrast_od)
-    stained = (od - blank >= _units(config.stained_od)) & (
-        stands_out | (od >= _units(config.contrast_exempt_od))
-    )
-    count = stained.sum(axis=1)
-    total = np.where(stained, od - blank, 0).sum(axis=1)
+    stained = ray_od >= _stained_from(cytoplasm_od, config)[:, None]
+    count = stained.sum(axis=1, dtype=np.int64)
+    dark = np.multiply(ray_od, stained).sum(axis=1, dtype=np.int64)
+    total = dark * _UNITS_PER_STEP - blank * count
     is_stained = (count > 0) & (count * _UNITS >= _units(config.min_stained_share) * N_RAYS)
     intensity = is_stained.astype(np.uint8)  # faint, the first above unstained
     for cut in (config.weak_od, config.moderate_od, config.intense_od):
         intensity += is_stained & (total >= _units(cut) * count)
     complete = is_stained & (count * _UNITS >= _units(config.complete_share) * N_RAYS)
-    whole = np.maximum(od.sum(axis=1) - blank * N_RAYS, 0)
+    summed = ray_od.sum(axis=1, dtype=np.int64) * _UNITS_PER_STEP
+    whole = np.maximum(summed - blank * N_RAYS, 0)
     return MembraneClass(
         membrane_od=_float32(whole / (N_RAYS * _UNITS)),
         membrane_od_stained=_float32(total / (np.maximum(count, 1) * _UNITS)),
@@ -106,6 +103,20 @@ def classify(ray_od: U8Array, cytoplasm_od: FloatArray, config: MeasurementConfi
         complete=complete,
         pattern=pattern_codes(intensity, complete),
     )
+
+
+def _stained_from(cytoplasm_od: FloatArray, config: MeasurementConfig) -> AnyArray:
+    """Return (n,) int16: the stored step of OD from which a cell's rays are stained.
+
+    The three conditions are lower bounds of one number, so a ray is compared once.
+    """
+    cytoplasm = np.rint(np.asarray(cytoplasm_od, dtype=np.float64) * _UNITS).astype(np.int64)
+    stands_out = cytoplasm + _units(config.contrast_od)
+    above = np.minimum(stands_out, _units(config.contrast_exempt_od))
+    lowest = _units(config.stained_od) + _units(config.limit_of_blank_od)
+    # Rounded up to a step; 256 is a density that no ray has, 0 one that every ray has.
+    steps = -(-np.maximum(lowest, above) // _UNITS_PER_STEP)
+    return np.asarray(np.clip(steps, 0, 256), dtype=np.int16)
 
 
 def _units(value: float) -> int:

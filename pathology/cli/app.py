@@ -17,6 +17,7 @@ from pathology.cli.export import export
 from pathology.cli.ish import ish
 from pathology.cli.models import models
 from pathology.cli.plan import plan
+from pathology.cli.rescore import rescore
 from pathology.cli.score import score
 from pathology.cli.train import train
 
@@ -62,6 +63,9 @@ app.command(epilog="Example: her2 plan slides/ manifest.csv")(plan)
 app.command(epilog="Example: her2 doctor")(doctor)
 app.command(epilog="Example: her2 models")(models)
 app.command(epilog="Example: her2 config --set scoring.min_tumour_cells=50")(config)
+app.command(
+    epilog="Example: her2 rescore results --out results-2 --set scoring.min_tumour_cells=50"
+)(rescore)
 app.command(epilog="Example: her2 export results --to geojson")(export)
 app.command(epilog="Example: her2 ish results --results ish.csv")(ish)
 app.command(

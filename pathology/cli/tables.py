@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pathology.cli.display import outcome
-from pathology.runs import SlideResult
+from pathology.runs import RunOrigin, SlideResult
 
-__all__ = ["print_results", "stdout_console", "summary_line"]
+__all__ = ["print_changes", "print_results", "stdout_console", "summary_line"]
 
 #: A flag of every slide until a person has confirmed the region: said once, below the table.
 _EVERYWHERE = "invasive_region_unverified"
@@ -50,6 +50,27 @@ def print_results(results: Sequence[SlideResult], *, console: Console | None = N
     console.print(summary_line(results), markup=False, highlight=False, soft_wrap=True)
     if any(_EVERYWHERE in result.flags and result.ihc_score for result in results):
         console.print("The model chose the invasive region; nobody has verified it yet.")
+
+
+def print_changes(origin: RunOrigin, *, console: Console | None = None) -> None:
+    """Print what differs from the run that results were made from, and which scores do.
+
+    Parameters
+    ----------
+    origin
+        That run.
+    console
+        Where to print; None takes stdout.
+    """
+    console = console or stdout_console()
+    lines = [f"changed: {change}" for change in origin.changes]
+    if origin.regions:
+        lines.append(f"changed: the regions of {len(origin.regions)} slides")
+    lines = lines or ["nothing changed: the settings are those of the run"]
+    lines.append(f"{len(origin.scores)} scores differ from {origin.path}")
+    lines += [f"  {name}: {old} -> {new}" for name, (old, new) in sorted(origin.scores.items())]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def summary_line(results: Iterable[SlideResult]) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from pathology.config import Config
-from pathology.pipeline.request import SlideRequest
 from pathology.provenance import SlideIdentity
 from pathology.runs import CalibrationBlock
 
-__all__ = ["calibration_columns", "calibration_flags"]
+__all__ = ["CALIBRATION_FLAGS", "calibration_columns", "calibration_flags"]
+
+#: All that :func:`calibration_flags` may return.
+CALIBRATION_FLAGS: frozenset[str] = frozenset({"calibration_mismatch", "calibration_slide"})
 
 
 def calibration_columns(config: Config) -> dict[str, Any]:
@@ -39,15 +41,17 @@ def calibration_columns(config: Config) -> dict[str, Any]:
     return {"calibration": stamp.title, "calibration_used": block}
 
 
-def calibration_flags(config: Config, request: SlideRequest, identity: SlideIdentity) -> set[str]:
+def calibration_flags(
+    config: Config, *, site: str | None, assay: str | None, identity: SlideIdentity
+) -> set[str]:
     """Return the doubts that a calibration brings to a slide.
 
     Parameters
     ----------
     config
         The configuration of the run.
-    request
-        What the manifest says of the slide.
+    site, assay
+        What the manifest says of the slide; None or empty where it does not.
     identity
         The slide, with its quickhash.
 
@@ -63,7 +67,7 @@ def calibration_flags(config: Config, request: SlideRequest, identity: SlideIden
     flags = set()
     if (identity.quickhash, identity.size) in stamp.slides:
         flags.add("calibration_slide")
-    pairs = ((request.site, stamp.site), (request.assay, stamp.assay))
+    pairs = ((site, stamp.site), (assay, stamp.assay))
     if any(mine and theirs and mine != theirs for mine, theirs in pairs):
         flags.add("calibration_mismatch")
     return flags

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,17 +12,14 @@ from pathology.cells.reader import AnyReader, TileClassifier
 from pathology.cells.table import PATTERNS
 from pathology.config import Config
 from pathology.errors import ReasonCode
-from pathology.geometry import Spacing
-from pathology.pipeline.reading import (
-    TileReading,
-    evaluable_area,
-    inside,
-    read_all_tiles,
-    walk_tiles,
-)
+from pathology.geometry import Box0, Spacing
+from pathology.pipeline.areas import evaluable_area, inside
+from pathology.pipeline.gathered import TileReading
+from pathology.pipeline.reading import read_all_tiles, walk_tiles
 from pathology.runs import CellWriter, TileRow
 from pathology.scoring import (
     TILE_CLASSES,
+    ContinuousScores,
     SlideScore,
     TileEvidence,
     TileOutputs,
@@ -35,7 +33,14 @@ from pathology.tissue import RegionKind, Regions, TissueFinding, TissueMask
 from pathology.types import BoolArray
 from pathology.wsi.slide import Slide
 
-__all__ = ["ClassifiedTiles", "classify_all_tiles", "take_all_tiles", "tile_evidence"]
+__all__ = [
+    "ClassifiedTiles",
+    "classify_all_tiles",
+    "counted_as",
+    "judge_tiles",
+    "take_all_tiles",
+    "tile_evidence",
+]
 
 #: Points per side of the lattice on which tissue and regions are looked up in a tile.
 _LATTICE = 8
@@ -62,6 +67,11 @@ class ClassifiedTiles(TileReading):
 
     side_um: float
     outputs: TileOutputs
+
+    def continuous(self, config: Config) -> ContinuousScores:
+        """Return nothing: a tile classifier measures no membrane."""
+        del config
+        return ContinuousScores()
 
     def score(self, config: Config, refusals: Sequence[ReasonCode]) -> SlideScore:
         """Score the slide by the guideline, on counts of tiles."""
@@ -201,28 +211,47 @@ def classify_all_tiles(
     def read(batch: TileBatch) -> Iterable[TileRow]:
         codes = reader.classify(batch).codes(tumour_min=config.cells.tumour_min)
         patterns = tile_patterns(codes, reader.outputs)
-        counts, in_situ = _judge(batch.tiles, finding.tissue, area, regions)
+        cores = [tile.core for tile in batch.tiles]
+        counts, in_situ = judge_tiles(cores, finding.tissue, area, regions)
         reading.class_counts.update(names[code] for code in codes.tolist())
         reading.n_in_situ += int(np.count_nonzero((patterns >= 0) & in_situ))
         for tile, pattern, counting in zip(
             batch.tiles, patterns.tolist(), counts.tolist(), strict=True
         ):
-            yield _row(tile, pattern if counting else -1)
+            yield _row(tile, pattern, counting=counting)
 
     walk_tiles(slide, finding, grid, reader, reading, read, config=config, advance=advance)
     return reading
 
 
-def _judge(
-    tiles: Sequence[TileRef], tissue: TissueMask, area: TissueMask, regions: Regions | None
+def judge_tiles(
+    cores: Sequence[Box0], tissue: TissueMask, area: TissueMask, regions: Regions | None
 ) -> tuple[BoolArray, BoolArray]:
     """Tell which tiles may count as tumour, and which lie in annotated in-situ carcinoma.
 
     A tile may count where tissue that may count covers a quarter of it, and half of its tissue, and
     in-situ carcinoma at most a tenth of its tissue. No tile is both.
+
+    Parameters
+    ----------
+    cores
+        The tiles, level-0 pixels.
+    tissue
+        Where tissue is.
+    area
+        Where tumour may count.
+    regions
+        Annotated regions, or None.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Two (n,) bool.
     """
-    x, y = _points(tiles, "x"), _points(tiles, "y")
-    shape = (len(tiles), _LATTICE * _LATTICE)
+    if not cores:
+        return np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.bool_)
+    x, y = _points(cores, "x"), _points(cores, "y")
+    shape = (len(cores), _LATTICE * _LATTICE)
     counts = inside(area, x, y)
     in_situ = np.zeros(len(x), dtype=np.bool_)
     if regions is not None:
@@ -235,22 +264,45 @@ def _judge(
     return enough & (2 * n_counts >= n_tissue) & ~is_in_situ, is_in_situ
 
 
-def _points(tiles: Sequence[TileRef], axis: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _points(cores: Sequence[Box0], axis: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return one coordinate of the lattice points of all tiles, level-0 pixels, tile by tile."""
     steps = (np.arange(_LATTICE) + 0.5) / _LATTICE
     rows, columns = np.meshgrid(steps, steps, indexing="ij")
     if axis == "x":
-        parts = [tile.core.x + tile.core.width * columns.ravel() for tile in tiles]
+        parts = [core.x + core.width * columns.ravel() for core in cores]
     else:
-        parts = [tile.core.y + tile.core.height * rows.ravel() for tile in tiles]
+        parts = [core.y + core.height * rows.ravel() for core in cores]
     return np.concatenate(parts)
 
 
-def _row(tile: TileRef, pattern: int) -> TileRow:
+def counted_as(pattern: int, *, counting: bool) -> dict[str, Any]:
+    """Return the columns of ``tiles.parquet`` that say what a tile was called and counts as.
+
+    Parameters
+    ----------
+    pattern
+        Pattern that the tile was called, 0 to 4; -1: no tumour.
+    counting
+        Whether it lies where tumour may count.
+
+    Examples
+    --------
+    >>> found = counted_as(4, counting=False)
+    >>> found["called"], found["n_tumour_cells"], found["tile_score"]
+    ('complete_intense', 0, None)
+    """
+    counted = [pattern] if counting and pattern >= 0 else []
+    return {
+        "n_tumour_cells": len(counted),
+        "tile_score": tile_score(count_tiles(np.array(counted, dtype=np.uint8))),
+        "called": PATTERNS[pattern] if pattern >= 0 else "no_tumour",
+        **{f"n_{name}": int(code in counted) for code, name in enumerate(PATTERNS)},
+    }
+
+
+def _row(tile: TileRef, pattern: int, *, counting: bool) -> TileRow:
     """Make the row of a tile; tissue and focus are filled in later."""
-    core, tumour = tile.core, pattern >= 0
-    counts = {f"n_{name}": int(code == pattern) for code, name in enumerate(PATTERNS)}
-    codes = np.array([pattern] if tumour else [], dtype=np.uint8)
+    core = tile.core
     return TileRow(
         tile_id=tile.tile_id,
         x_px=core.x,
@@ -260,7 +312,5 @@ def _row(tile: TileRef, pattern: int) -> TileRow:
         status="ok",
         tissue_fraction=0.0,
         n_cells=1,
-        n_tumour_cells=int(tumour),
-        tile_score=tile_score(count_tiles(codes)),  # type: ignore[arg-type]
-        **counts,
+        **counted_as(pattern, counting=counting),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from pathology.config import Config
 from pathology.errors import ReasonCode
 from pathology.pipeline.classifying import ClassifiedTiles
-from pathology.pipeline.reading import TileReading
+from pathology.pipeline.gathered import TileReading
 from pathology.runs.blocks import Scalar
 from pathology.scoring import focus_shares, judge_focus
 from pathology.tissue import TissueFinding

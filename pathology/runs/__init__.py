@@ -15,13 +15,21 @@ from pathology.runs.blocks import (
     GridBlock,
     OutputFile,
     RegionsBlock,
+    RescoredBlock,
     SpacingBlock,
     StainBlock,
 )
 from pathology.runs.case_scores import CaseScore, read_case_scores, read_patient_rows
 from pathology.runs.cases import CASE_COLUMNS, CaseRow, summarise_cases, write_cases
-from pathology.runs.cells import CellWriter, read_cells
-from pathology.runs.folder import RunFolder, SlideFolder
+from pathology.runs.cells import CellWriter, read_cell_columns, read_cells, rewrite_cells
+from pathology.runs.folder import RunFolder
+from pathology.runs.ground import (
+    Ground,
+    decode_backdrop,
+    encode_backdrop,
+    read_ground,
+    write_ground,
+)
 from pathology.runs.ish_import import IshOutcome, apply_ish
 from pathology.runs.jsonschema import generate_result_schema, load_result_schema
 from pathology.runs.layout import make_slide_id, path_text, unique_slide_ids
@@ -29,6 +37,7 @@ from pathology.runs.log import (
     RunInfo,
     RunKey,
     RunLog,
+    RunOrigin,
     now,
     read_run_info,
     write_run_info,
@@ -38,6 +47,7 @@ from pathology.runs.result import SCHEMA_VERSION, SlideResult, count_columns, re
 from pathology.runs.results import read_results, read_rows, write_results
 from pathology.runs.row import COLUMN_KINDS, PATTERN_COLUMNS, RESULT_COLUMNS, TIER_ORDER, ResultRow
 from pathology.runs.schema import CELL_SCHEMA, RESULT_SCHEMA, TILE_SCHEMA
+from pathology.runs.slide_folder import SlideFolder
 from pathology.runs.tiles import TileRow, read_tiles, write_tiles
 
 __all__ = [
@@ -59,16 +69,19 @@ __all__ = [
     "CellWriter",
     "ErrorBlock",
     "GridBlock",
+    "Ground",
     "IshOutcome",
     "OutputFile",
     "Reading",
     "ReadingFile",
     "RegionsBlock",
+    "RescoredBlock",
     "ResultRow",
     "RunFolder",
     "RunInfo",
     "RunKey",
     "RunLog",
+    "RunOrigin",
     "SlideFolder",
     "SlideResult",
     "SpacingBlock",
@@ -77,13 +90,17 @@ __all__ = [
     "apply_ish",
     "atomic_write_bytes",
     "count_columns",
+    "decode_backdrop",
+    "encode_backdrop",
     "generate_result_schema",
     "load_result_schema",
     "make_slide_id",
     "now",
     "path_text",
     "read_case_scores",
+    "read_cell_columns",
     "read_cells",
+    "read_ground",
     "read_patient_rows",
     "read_readings",
     "read_results",
@@ -91,9 +108,11 @@ __all__ = [
     "read_run_info",
     "read_tiles",
     "result_from_error",
+    "rewrite_cells",
     "summarise_cases",
     "unique_slide_ids",
     "write_cases",
+    "write_ground",
     "write_results",
     "write_run_info",
     "write_tiles",

@@ -15,6 +15,7 @@ __all__ = [
     "GridBlock",
     "OutputFile",
     "RegionsBlock",
+    "RescoredBlock",
     "Scalar",
     "SpacingBlock",
     "StainBlock",
@@ -167,6 +168,31 @@ class CalibrationBlock(_Block):
     model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     site: Name | None = None
     assay: Name | None = None
+
+
+class RescoredBlock(_Block):
+    """Say which result this one was made from again, and what the older one said.
+
+    Parameters
+    ----------
+    config_hash
+        Of the older run.
+    result_sha256
+        SHA-256 of the older ``result.json``.
+    changes
+        What differs between the two runs for this slide, in words; empty where nothing does.
+    status, reasons, ihc_score, her2_tier, n_tumour_cells
+        As in the older result.
+    """
+
+    config_hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    result_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    changes: tuple[Name, ...] = ()
+    status: Name
+    reasons: tuple[Name, ...] = ()
+    ihc_score: Name | None = None
+    her2_tier: Name | None = None
+    n_tumour_cells: Count | None = None
 
 
 class OutputFile(_Block):

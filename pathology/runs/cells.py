@@ -1,8 +1,14 @@
-"""``cells.parquet``: written as a stream, read as a stream, the same bytes for the same cells."""
+"""``cells.parquet``: written as a stream, read as a stream, the same bytes for the same cells.
+
+Behind the columns of :class:`CellTable` stands ``evaluable``: whether the cell counted. It is a
+tumour cell, on tissue (or within 16 µm of it) that is no artefact, and where the annotated regions
+let it count; every other cell is stored as well, and enters no denominator.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -15,10 +21,16 @@ import pyarrow.parquet as pq
 
 from pathology.cells.table import N_RAYS, CellTable
 from pathology.runs.atomic import AtomicFile, disk_errors
-from pathology.runs.schema import CELL_SCHEMA, TABLE_OPTIONS, WORDS, open_table
-from pathology.types import AnyArray
+from pathology.runs.schema import (
+    CELL_SCHEMA,
+    FIRST_CELL_SCHEMA,
+    TABLE_OPTIONS,
+    WORDS,
+    open_table,
+)
+from pathology.types import AnyArray, BoolArray
 
-__all__ = ["ROW_GROUP", "CellWriter", "read_cells"]
+__all__ = ["ROW_GROUP", "CellWriter", "read_cell_columns", "read_cells", "rewrite_cells"]
 
 #: Cells per row group: about 8 MB in memory, so a writer's memory does not grow with the slide.
 ROW_GROUP = 65_536
@@ -55,7 +67,7 @@ class CellWriter:
         self.path = path
         self._rows = 0
         self._written = 0
-        self._waiting: list[CellTable] = []
+        self._waiting: list[tuple[CellTable, BoolArray]] = []
         self._file = AtomicFile(path)
         try:
             with disk_errors(path):
@@ -69,25 +81,33 @@ class CellWriter:
         """Cells taken so far."""
         return self._rows
 
-    def write(self, table: CellTable) -> None:
+    def write(self, table: CellTable, *, evaluable: BoolArray | None = None) -> None:
         """Take cells; their ids go on from the cells before.
 
         Parameters
         ----------
         table
             Any number of cells, in an order that does not depend on the machine.
+        evaluable
+            (n,) bool: which of them count; None: every tumour cell.
 
         Raises
         ------
         SlideError
             If the disk is full.
+        ValueError
+            If ``evaluable`` does not fit, or a cell that is no tumour is said to count.
         """
-        self._waiting.append(table)
+        counts = np.asarray(table.is_tumour if evaluable is None else evaluable, dtype=np.bool_)
+        if counts.shape != (table.n,) or bool((counts & ~table.is_tumour).any()):
+            raise ValueError("evaluable must hold one value per cell, and tumour cells only")
+        self._waiting.append((table, counts))
         self._rows += table.n
         while self._rows - self._written >= ROW_GROUP:
-            joined = CellTable.concat(self._waiting)
-            self._write_group(joined.take(np.arange(ROW_GROUP)))
-            self._waiting = [joined.take(np.arange(ROW_GROUP, joined.n))]
+            cells, counts = self._join()
+            self._write_group(cells.take(np.arange(ROW_GROUP)), counts[:ROW_GROUP])
+            rest = cells.take(np.arange(ROW_GROUP, cells.n))
+            self._waiting = [(rest, counts[ROW_GROUP:])]
 
     def close(self) -> None:
         """Write what is left and publish the file.
@@ -99,7 +119,7 @@ class CellWriter:
         """
         try:
             if self._rows > self._written:
-                self._write_group(CellTable.concat(self._waiting))
+                self._write_group(*self._join())
             with disk_errors(self.path):
                 self._parquet.close()
             self._file.commit()
@@ -131,11 +151,15 @@ class CellWriter:
         else:
             self.discard()
 
-    def _write_group(self, cells: CellTable) -> None:
+    def _join(self) -> tuple[CellTable, BoolArray]:
+        cells = CellTable.concat([table for table, _ in self._waiting])
+        return cells, np.concatenate([counts for _, counts in self._waiting])
+
+    def _write_group(self, cells: CellTable, evaluable: BoolArray) -> None:
         with disk_errors(self.path):
             # One contiguous batch per row group: page boundaries then depend on the values alone.
             self._parquet.write_table(
-                _to_arrow(cells, first_id=self._written), row_group_size=ROW_GROUP
+                _to_arrow(cells, evaluable, first_id=self._written), row_group_size=ROW_GROUP
             )
         self._written += cells.n
 
@@ -158,16 +182,113 @@ def read_cells(path: Path) -> Iterator[CellTable]:
     SlideError
         If the file is missing, damaged or not a table of cells.
     """
+    with open_table(path, FIRST_CELL_SCHEMA) as file:
+        for group in range(file.num_row_groups):
+            yield _from_arrow(file.read_row_group(group, columns=FIRST_CELL_SCHEMA.names))
+
+
+def read_cell_columns(path: Path, names: Sequence[str]) -> Iterator[dict[str, AnyArray]]:
+    """Read some columns of the cells of a slide, one row group at a time.
+
+    Parameters
+    ----------
+    path
+        ``cells.parquet``.
+    names
+        Columns; only these are read from the disk.
+
+    Yields
+    ------
+    dict of str to numpy.ndarray
+        The columns as in :class:`CellTable`; ``evaluable`` is (n,) bool.
+
+    Raises
+    ------
+    SlideError
+        If the file is missing, damaged, not a table of cells, or of a version without a column.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "cells.parquet"
+    ...     with CellWriter(path) as writer:
+    ...         writer.write(CellTable.empty())
+    ...     list(read_cell_columns(path, ["x_um", "evaluable"]))
+    []
+    """
     with open_table(path, CELL_SCHEMA) as file:
         for group in range(file.num_row_groups):
-            yield _from_arrow(file.read_row_group(group, columns=CELL_SCHEMA.names))
+            table = file.read_row_group(group, columns=list(names))
+            yield {name: _column_from_arrow(name, _whole(table, name)) for name in names}
 
 
-def _to_arrow(cells: CellTable, *, first_id: int) -> pa.Table:
+def rewrite_cells(source: Path, target: Path, columns: Mapping[str, AnyArray]) -> int:
+    """Write a table of cells anew with some columns replaced; row groups stay as they are.
+
+    Parameters
+    ----------
+    source
+        ``cells.parquet``; read as a stream, and left as it is.
+    target
+        The new file; its folder must exist.
+    columns
+        New values by column, one for each cell, as in :class:`CellTable`. None: the file is copied
+        byte by byte.
+
+    Returns
+    -------
+    int
+        Number of cells.
+
+    Raises
+    ------
+    SlideError
+        If the source is damaged or of another version, or the disk is full.
+    """
+    with open_table(source, CELL_SCHEMA) as file, AtomicFile(target) as new:
+        rows = int(file.metadata.num_rows)
+        if not columns:
+            with disk_errors(target), source.open("rb") as old:
+                shutil.copyfileobj(old, new.stream, 1 << 20)
+            return rows
+        kept = [name for name in CELL_SCHEMA.names if name not in columns]
+        start = 0
+        with disk_errors(target):
+            parquet = pq.ParquetWriter(new.stream, CELL_SCHEMA, **TABLE_OPTIONS)
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=kept)
+            stop = start + table.num_rows
+            arrays = [_fresh(field, table, columns, slice(start, stop)) for field in CELL_SCHEMA]
+            with disk_errors(target):
+                parquet.write_table(
+                    pa.Table.from_arrays(arrays, schema=CELL_SCHEMA), row_group_size=ROW_GROUP
+                )
+            start = stop
+        with disk_errors(target):
+            parquet.close()
+    return rows
+
+
+def _fresh(
+    field: pa.Field, table: pa.Table, columns: Mapping[str, AnyArray], rows: slice
+) -> pa.Array:
+    """Return a column for writing: the new values, or the old ones as they would be written."""
+    if field.name in columns:
+        return _column_to_arrow(field, np.ascontiguousarray(columns[field.name][rows]))
+    column = _whole(table, field.name)
+    # Words are coded anew: a file may have them in another order.
+    coded = field.name in WORDS
+    return _column_to_arrow(field, _column_from_arrow(field.name, column)) if coded else column
+
+
+def _to_arrow(cells: CellTable, evaluable: BoolArray, *, first_id: int) -> pa.Table:
     columns: list[pa.Array] = []
     for field in CELL_SCHEMA:
         if field.name == "cell_id":
             values: AnyArray = np.arange(first_id, first_id + cells.n, dtype=np.int64)
+        elif field.name == "evaluable":
+            values = evaluable
         else:
             values = np.ascontiguousarray(getattr(cells, field.name))
         columns.append(_column_to_arrow(field, values))
@@ -185,13 +306,17 @@ def _column_to_arrow(field: pa.Field, values: AnyArray) -> pa.Array:
 
 
 def _from_arrow(table: pa.Table) -> CellTable:
-    columns: dict[str, AnyArray] = {}
-    for item in fields(CellTable):
-        column = table.column(item.name).combine_chunks()
-        if isinstance(column, pa.ChunkedArray):
-            column = pa.concat_arrays(column.chunks)
-        columns[item.name] = _column_from_arrow(item.name, column)
+    columns = {
+        item.name: _column_from_arrow(item.name, _whole(table, item.name))
+        for item in fields(CellTable)
+    }
     return CellTable(**columns)
+
+
+def _whole(table: pa.Table, name: str) -> pa.Array:
+    """Return a column in one piece."""
+    column = table.column(name).combine_chunks()
+    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
 
 
 def _column_from_arrow(name: str, column: pa.Array) -> AnyArray:

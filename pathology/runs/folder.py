@@ -3,187 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from pathology.errors import OutputError, ReasonCode, SlideError
+from pathology.errors import OutputError, SlideError
 from pathology.provenance import SlideIdentity
-from pathology.runs.atomic import (
-    atomic_write_bytes,
-    disk_errors,
-    is_temporary,
-    remove_temporary,
-    sync_folder,
-)
-from pathology.runs.layout import (
-    CELLS,
-    HEATMAP,
-    LOCK,
-    OVERVIEW,
-    PREVIOUS,
-    RESULT,
-    RUN,
-    SLIDES,
-    TILES,
-    slide_folder,
-)
+from pathology.runs.atomic import disk_errors, is_temporary, remove_temporary, sync_folder
+from pathology.runs.layout import LOCK, PREVIOUS, RUN, SLIDES, slide_folder
 from pathology.runs.lock import RunLock
 from pathology.runs.log import RunInfo, RunKey, read_run_info, write_run_info
 from pathology.runs.result import SlideResult
+from pathology.runs.slide_folder import SlideFolder
 
-__all__ = ["MIN_FREE_BYTES", "RunFolder", "SlideFolder"]
+__all__ = ["MIN_FREE_BYTES", "RunFolder"]
 
 #: Free space without which a run does not begin: the tables and pictures of one small slide.
 MIN_FREE_BYTES: Final = 16 * 1024 * 1024
 # What file managers leave in a folder that people take for empty.
 _DROPPINGS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class SlideFolder:
-    """Hold the place of one slide's files; may be handed to another process.
-
-    Parameters
-    ----------
-    root
-        The run folder.
-    slide_id
-        The slide; a plain name.
-    """
-
-    root: Path
-    slide_id: str
-
-    @property
-    def path(self) -> Path:
-        """The slide's folder.
-
-        Raises
-        ------
-        UsageError
-            If the slide id is not a plain name.
-        """
-        return slide_folder(self.root, self.slide_id)
-
-    @property
-    def cells(self) -> Path:
-        """Path of ``cells.parquet``."""
-        return self.path / CELLS
-
-    @property
-    def tiles(self) -> Path:
-        """Path of ``tiles.parquet``."""
-        return self.path / TILES
-
-    @property
-    def result(self) -> Path:
-        """Path of ``result.json``."""
-        return self.path / RESULT
-
-    @property
-    def overview(self) -> Path:
-        """Path of ``overview.png``."""
-        return self.path / OVERVIEW
-
-    @property
-    def heatmap(self) -> Path:
-        """Path of ``heatmap.png``."""
-        return self.path / HEATMAP
-
-    def begin(self) -> None:
-        """Make the folder ready for a new reading: what an older one left is removed.
-
-        ``result.json`` goes first, so that at no moment an old result stands beside new tables.
-
-        Raises
-        ------
-        SlideError
-            If the folder cannot be written, or is a link that leads elsewhere.
-        """
-        path = self._make()
-        with disk_errors(path):
-            self.result.unlink(missing_ok=True)
-            sync_folder(path)
-            for old in (self.cells, self.tiles, self.overview, self.heatmap):
-                old.unlink(missing_ok=True)
-        remove_temporary(path)
-
-    def write_result(self, result: SlideResult) -> None:
-        """Write ``result.json``, the last file of a slide: with it the slide is done.
-
-        Parameters
-        ----------
-        result
-            Of this slide; the files that it names must exist.
-
-        Raises
-        ------
-        ValueError
-            If it is the result of another slide, or names a file that is not there.
-        SlideError
-            If the disk is full or the folder cannot be written.
-        """
-        if result.slide_id != self.slide_id:
-            raise ValueError(f"result of {result.slide_id} in the folder of {self.slide_id}")
-        for file in result.outputs:
-            if not (self.path / file.name).is_file():
-                raise ValueError(f"{self.path / file.name}: named by the result, but not written")
-        self._make()
-        atomic_write_bytes(self.result, result.to_json())
-
-    def load(self) -> SlideResult | None:
-        """Read ``result.json``; None where it is missing, damaged or of another version."""
-        try:
-            result = SlideResult.from_json(self.result.read_bytes())
-        except (OSError, ValueError):
-            return None
-        return result if result.slide_id == self.slide_id else None
-
-    def done(
-        self, identity: SlideIdentity, *, config_hash: str, model_sha256: str
-    ) -> SlideResult | None:
-        """Return the slide's result if nothing needs to be done again.
-
-        Parameters
-        ----------
-        identity
-            The slide as it is now.
-        config_hash, model_sha256
-            Of the present run.
-
-        Returns
-        -------
-        SlideResult or None
-            None where the slide is to be read: never read, failed, changed, read with another
-            configuration or model, or with a file missing or cut short.
-        """
-        result = self.load()
-        if result is None or result.status == "failed" or result.identity is None:
-            return None
-        if not result.identity.matches(identity) or result.config_hash != config_hash:
-            return None
-        # A slide that was refused before the model saw it names no model.
-        if result.model_sha256 not in (None, model_sha256):
-            return None
-        whole = all(_is_whole(self.path / file.name, file.rows) for file in result.outputs)
-        return result if whole else None
-
-    def _make(self) -> Path:
-        path = self.path
-        if path.is_symlink() or path.parent.is_symlink():
-            raise SlideError(
-                f"{path}: is a link, and nothing is written outside the output folder",
-                reason=ReasonCode.OUTPUT_NOT_WRITABLE,
-                fix="Remove the link.",
-            )
-        with disk_errors(path):
-            path.mkdir(parents=True, exist_ok=True)
-        return path
 
 
 class RunFolder:
@@ -377,17 +215,6 @@ def _move_to_previous(root: Path) -> None:
             (root / name).rename(target / name)
         sync_folder(target)
         sync_folder(root)
-
-
-def _is_whole(path: Path, rows: int | None) -> bool:
-    if not path.is_file():
-        return False
-    if rows is None:
-        return True
-    try:
-        return int(pq.read_metadata(path).num_rows) == rows
-    except (OSError, pa.ArrowException):
-        return False
 
 
 def _short(items: list[str]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from pathology.errors import UsageError
 
 __all__ = [
+    "BACKDROP",
     "CASES_CSV",
     "CELLS",
     "HEATMAP",
@@ -20,12 +21,14 @@ __all__ = [
     "LOG",
     "OVERVIEW",
     "PREVIOUS",
+    "REGIONS",
     "RESULT",
     "RESULTS_CSV",
     "RESULTS_PARQUET",
     "RUN",
     "SLIDES",
     "TILES",
+    "TISSUE",
     "is_slide_id",
     "make_slide_id",
     "path_text",
@@ -48,6 +51,9 @@ CELLS = "cells.parquet"
 TILES = "tiles.parquet"
 OVERVIEW = "overview.png"
 HEATMAP = "heatmap.png"
+TISSUE = "tissue.png"
+BACKDROP = "backdrop.jpg"
+REGIONS = "regions.geojson"
 
 #: Longest readable part of a slide id: leaves room below Windows' limit of 260 for a whole path.
 _STEM_MAX = 60

@@ -11,12 +11,21 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pathology.config import Config
+from pathology.config import Config, list_problems, load_config
 from pathology.errors import OutputError, SlideError
 from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.layout import LOG, RUN, path_text
 
-__all__ = ["LogLevel", "RunInfo", "RunKey", "RunLog", "now", "read_run_info", "write_run_info"]
+__all__ = [
+    "LogLevel",
+    "RunInfo",
+    "RunKey",
+    "RunLog",
+    "RunOrigin",
+    "now",
+    "read_run_info",
+    "write_run_info",
+]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -64,6 +73,28 @@ class RunKey(_Record):
             model_sha256=model_sha256,
         )
 
+    def restore(self, *, where: Path) -> Config:
+        """Rebuild the run's configuration; what has no effect on a result is the default's.
+
+        Parameters
+        ----------
+        where
+            The run folder, for messages.
+
+        Raises
+        ------
+        OutputError
+            If this version knows other keys than the run's.
+        """
+        runtime = load_config().runtime.model_dump()
+        try:
+            return Config.model_validate({**self.config, "runtime": runtime})
+        except ValidationError as error:
+            raise OutputError(
+                f"{where}: the run is of another version of the program ({list_problems(error)})",
+                fix="Score the slides again with this version.",
+            ) from error
+
     def differences(self, now: RunKey) -> list[str]:
         """Say in words what differs from another key; empty where they are equal.
 
@@ -88,6 +119,34 @@ class RunKey(_Record):
         return found or ["the configuration, in a key that one of the versions does not know"]
 
 
+class RunOrigin(_Record):
+    """Name the run that a run was made from without reading a slide.
+
+    Parameters
+    ----------
+    path
+        Its folder, as the user named it.
+    config_hash
+        Of its configuration.
+    results_sha256
+        SHA-256 of its ``results.csv``.
+    changes
+        What differs, in words.
+    regions
+        Ids of the slides whose regions were replaced.
+    scores
+        By slide id, the older and the newer score, where they differ; a slide without a score has
+        its status.
+    """
+
+    path: str
+    config_hash: str
+    results_sha256: str
+    changes: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    scores: Annotated[dict[str, tuple[str, str]], Field(default_factory=dict)]
+
+
 class RunInfo(_Record):
     """Hold what varies from run to run.
 
@@ -105,6 +164,8 @@ class RunInfo(_Record):
         Time spent, by stage.
     counts
         Slides by what became of them in this run, such as ``scored`` or ``resumed``.
+    rescored
+        The run that this one was made from; None where slides were read.
     """
 
     command: tuple[str, ...]
@@ -115,6 +176,7 @@ class RunInfo(_Record):
     finished: str | None = None
     seconds: Annotated[dict[str, float], Field(default_factory=dict)]
     counts: Annotated[dict[str, int], Field(default_factory=dict)]
+    rescored: RunOrigin | None = None
 
 
 def now() -> str:

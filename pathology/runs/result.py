@@ -14,6 +14,7 @@ from pathology.runs.blocks import (
     GridBlock,
     OutputFile,
     RegionsBlock,
+    RescoredBlock,
     Scalar,
     SpacingBlock,
     StainBlock,
@@ -32,7 +33,7 @@ from pathology.scoring.counts import PatternCounts
 __all__ = ["RESULT_COLUMNS", "SCHEMA_VERSION", "SlideResult", "count_columns", "result_from_error"]
 
 #: Version of ``result.json``; raised when a reader of the old form could not read the new one.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class SlideResult(ResultRow):
@@ -54,7 +55,10 @@ class SlideResult(ResultRow):
     True
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Annotated[
+        Literal[1, 2],
+        Field(description="1 lacks the continuous measures and what rescoring needs."),
+    ] = 2
     specimen_type: Text | None = None
     site: Text | None = None
     stain_run: Text | None = None
@@ -94,6 +98,21 @@ class SlideResult(ResultRow):
     outputs: Annotated[
         tuple[OutputFile, ...], Field(description="Files beside result.json that belong to it.")
     ] = ()
+    size_px: Annotated[
+        tuple[Count, Count] | None, Field(description="Width and height of level 0, px.")
+    ] = None
+    slide_flags: Annotated[
+        tuple[Flag, ...],
+        Field(description="Those of the flags that no guideline, cut-off or region can change."),
+    ] = ()
+    rescored: Annotated[
+        RescoredBlock | None, Field(description="Where this was made from an older result.")
+    ] = None
+
+    @field_validator("slide_flags")
+    @classmethod
+    def _sort_slide_flags(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(value)))
 
     @field_validator("class_counts", "qc")
     @classmethod

@@ -15,7 +15,7 @@ from pathology.runs.atomic import AtomicFile, atomic_write_bytes, disk_errors
 from pathology.runs.csvfile import Cell, parse_csv, render_csv
 from pathology.runs.layout import RESULT, RESULTS_CSV, RESULTS_PARQUET, slide_folder
 from pathology.runs.result import SlideResult
-from pathology.runs.row import COLUMN_KINDS, RESULT_COLUMNS, ResultRow
+from pathology.runs.row import COLUMN_KINDS, FIRST_COLUMNS, RESULT_COLUMNS, ResultRow
 from pathology.runs.schema import RESULT_SCHEMA, TABLE_OPTIONS
 
 __all__ = ["read_results", "read_rows", "row_cells", "sort_results", "write_results"]
@@ -122,7 +122,9 @@ def read_rows(path: Path) -> list[ResultRow]:
     if path.suffix == ".parquet":
         return _parse_parquet(content, path)
     columns, rows = parse_csv(content, name=str(path))
-    if tuple(columns[: len(RESULT_COLUMNS)]) != RESULT_COLUMNS:
+    known = tuple(columns[: len(RESULT_COLUMNS)])
+    # A table of an earlier version ends earlier; what it does not say is empty.
+    if len(known) < FIRST_COLUMNS or known != RESULT_COLUMNS[: len(known)]:
         raise OutputError(f"{path}: these are not the columns of a table of results")
     return [_parse_row(row, where=f"{path}: row {n}") for n, row in enumerate(rows, start=2)]
 
@@ -191,6 +193,8 @@ def _parse_parquet(content: bytes, path: Path) -> list[ResultRow]:
 def _parse_row(row: dict[str, str], *, where: str) -> ResultRow:
     values: dict[str, Any] = {}
     for name, kind in COLUMN_KINDS.items():
+        if name not in row:
+            continue
         try:
             values[name] = _parse_cell(row[name], kind)
         except ValueError as error:

@@ -12,6 +12,7 @@ from pathology.scoring.tiers import TIER_ORDER, Her2Status, Her2Tier
 
 __all__ = [
     "COLUMN_KINDS",
+    "FIRST_COLUMNS",
     "PATTERN_COLUMNS",
     "RESULT_COLUMNS",
     "TIER_ORDER",
@@ -163,6 +164,37 @@ class ResultRow(BaseModel):
         Field(description="A control checks the stain; it is nobody's result."),
     ] = "test"
     expected_score: IhcScore | None = None
+    # Continuous measures: defined in scoring/continuous.py; empty without a score.
+    membrane_od_p5: Annotated[
+        NonNegative | None,
+        Field(description="5th percentile over tumour cells of the OD along the whole outline."),
+    ] = None
+    membrane_od_p25: NonNegative | None = None
+    membrane_od_p50: NonNegative | None = None
+    membrane_od_p75: NonNegative | None = None
+    membrane_od_p95: NonNegative | None = None
+    membrane_completeness_median: Annotated[
+        Share | None, Field(description="Median over tumour cells of the stained outline share.")
+    ] = None
+    membrane_completeness_iqr: Annotated[
+        Share | None, Field(description="75th less 25th percentile of the same.")
+    ] = None
+    membrane_cytoplasm_ratio: Annotated[
+        NonNegative | None,
+        Field(description="Median over tumour cells of membrane OD by cytoplasm OD."),
+    ] = None
+    qcs_positive_pct: Annotated[
+        Percent | None,
+        Field(description="Tumour cells whose membrane OD reaches scoring.qcs_od, %."),
+    ] = None
+    bystander_pct: Annotated[
+        Percent | None,
+        Field(description="Negative tumour cells with a positive one in reach, %."),
+    ] = None
+    heterogeneity_index: Annotated[
+        Share | None,
+        Field(description="Share of the variance of membrane OD between blocks of tissue."),
+    ] = None
 
     @field_validator("reasons", "flags", mode="before")
     @classmethod
@@ -252,6 +284,9 @@ class ResultRow(BaseModel):
 
 #: Columns of ``results.csv``, in their order. Columns may be appended, never moved nor renamed.
 RESULT_COLUMNS: tuple[str, ...] = tuple(ResultRow.model_fields)
+
+#: Columns that tables of the first version have: up to ``expected_score``.
+FIRST_COLUMNS: int = RESULT_COLUMNS.index("expected_score") + 1
 
 ColumnKind = Literal["text", "codes", "int", "float", "bool"]
 

@@ -21,8 +21,11 @@ from pathology.runs.row import COLUMN_KINDS, PATTERN_COLUMNS, ColumnKind
 
 __all__ = [
     "CELL_SCHEMA",
+    "FIRST_CELL_SCHEMA",
+    "FIRST_TILE_SCHEMA",
     "RESULT_SCHEMA",
     "TABLE_OPTIONS",
+    "TILE_CALLS",
     "TILE_SCHEMA",
     "TILE_SCORES",
     "TILE_STATUSES",
@@ -34,6 +37,8 @@ __all__ = [
 TILE_STATUSES: tuple[str, ...] = ("ok", "failed")
 #: Score of a tile's own cells by the slide's guideline.
 TILE_SCORES: tuple[str, ...] = ("0", "1+", "2+", "3+")
+#: What a tile classifier may call a tile, whether it counts or not.
+TILE_CALLS: tuple[str, ...] = ("no_tumour", *PATTERNS)
 #: The words behind the coded columns, in the order of their codes.
 WORDS: dict[str, tuple[str, ...]] = {
     "cell_class": CELL_CLASSES,
@@ -41,6 +46,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "pattern": PATTERNS,
     "status": TILE_STATUSES,
     "tile_score": TILE_SCORES,
+    "called": TILE_CALLS,
 }
 #: Options of every Parquet file. zstd at 3 packs cells to about half of snappy's size at nearly its
 #: speed; version 2.6 is what pandas, R arrow, polars and DuckDB all read; statistics let readers
@@ -81,8 +87,11 @@ CELL_SCHEMA: pa.Schema = pa.schema(
         _column("pattern", _WORD),
         _column("outline_r", _RAYS),
         _column("ray_od", _RAYS),
+        _column("evaluable", pa.bool_()),
     ]
 )
+#: Columns of ``cells.parquet`` that tables of the first version have as well.
+FIRST_CELL_SCHEMA: pa.Schema = pa.schema(list(CELL_SCHEMA)[:16])
 
 #: ``tiles.parquet``. Positions are level-0 pixels; what a failed tile cannot say is null.
 TILE_SCHEMA: pa.Schema = pa.schema(
@@ -100,8 +109,11 @@ TILE_SCHEMA: pa.Schema = pa.schema(
         *[_column(f"n_{name}", pa.int64()) for name in PATTERN_COLUMNS],
         _column("mean_membrane_od", pa.float64(), nullable=True),
         _column("tile_score", _WORD, nullable=True),
+        _column("called", _WORD, nullable=True),
     ]
 )
+#: Columns of ``tiles.parquet`` that tables of the first version have as well.
+FIRST_TILE_SCHEMA: pa.Schema = pa.schema(list(TILE_SCHEMA)[:17])
 
 
 _KINDS: dict[ColumnKind, pa.DataType] = {

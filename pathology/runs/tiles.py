@@ -14,7 +14,13 @@ import pyarrow.parquet as pq
 from pathology.geometry import Box0
 from pathology.runs.atomic import AtomicFile, disk_errors
 from pathology.runs.row import IhcScore
-from pathology.runs.schema import TABLE_OPTIONS, TILE_SCHEMA, WORDS, open_table
+from pathology.runs.schema import (
+    FIRST_TILE_SCHEMA,
+    TABLE_OPTIONS,
+    TILE_SCHEMA,
+    WORDS,
+    open_table,
+)
 
 __all__ = ["TileRow", "TileStatus", "read_tiles", "write_tiles"]
 
@@ -48,6 +54,9 @@ n_incomplete_faint, n_unstained
         Mean over the tumour cells, decadic OD; None without one.
     tile_score
         Score of the tile's own cells by the slide's guideline; None where there is none.
+    called
+        Of a tile classifier: ``no_tumour`` or the pattern that the tile counts as, also where it
+        does not count, such as outside the drawn tumour; None for cells and failed tiles.
 
     Raises
     ------
@@ -78,6 +87,7 @@ n_incomplete_faint, n_unstained
     n_unstained: int = 0
     mean_membrane_od: float | None = None
     tile_score: IhcScore | None = None
+    called: str | None = None
 
     def __post_init__(self) -> None:
         patterns = (
@@ -95,6 +105,8 @@ n_incomplete_faint, n_unstained
             raise ValueError(f"tile {self.tile_id}: not a tile of a grid")
         if self.status not in WORDS["status"] or (self.status == "failed" and self.n_cells):
             raise ValueError(f"tile {self.tile_id}: status {self.status!r} does not fit")
+        if self.called is not None and self.called not in WORDS["called"]:
+            raise ValueError(f"tile {self.tile_id}: there is no class {self.called!r}")
         if not 0 <= self.tissue_fraction <= 1:
             raise ValueError(f"tile {self.tile_id}: tissue_fraction must be 0 to 1")
         for value in (self.focus, self.mean_membrane_od):
@@ -146,7 +158,7 @@ def write_tiles(path: Path, rows: Iterable[TileRow]) -> int:
         field.name: pa.array([getattr(row, field.name) for row in ordered], type=_plain(field))
         for field in TILE_SCHEMA
     }
-    for name in ("status", "tile_score"):
+    for name in ("status", "tile_score", "called"):
         codes = [
             None if word is None else WORDS[name].index(word) for word in columns[name].to_pylist()
         ]
@@ -172,8 +184,10 @@ def read_tiles(path: Path) -> list[TileRow]:
     SlideError
         If the file is missing, damaged or not a table of tiles.
     """
-    with open_table(path, TILE_SCHEMA) as file:
-        return [TileRow(**row) for row in file.read(columns=TILE_SCHEMA.names).to_pylist()]
+    with open_table(path, FIRST_TILE_SCHEMA) as file:
+        # Tables of the first version end earlier; what they do not say is None.
+        names = [name for name in TILE_SCHEMA.names if name in file.schema_arrow.names]
+        return [TileRow(**row) for row in file.read(columns=names).to_pylist()]
 
 
 def _plain(field: pa.Field) -> pa.DataType:

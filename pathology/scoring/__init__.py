@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from pathology.scoring.aggregate import h_score, score_evidence
 from pathology.scoring.clusters import contiguous_clusters, largest_cluster
-from pathology.scoring.codes import counts_from_codes, pattern_codes, tile_score
+from pathology.scoring.codes import (
+    counts_from_bins,
+    counts_from_codes,
+    pattern_codes,
+    tile_score,
+)
+from pathology.scoring.continuous import CellMeasures, ContinuousScores, continuous_scores
 from pathology.scoring.counts import PatternCounts
 from pathology.scoring.decision import ClusterSizes, Decision
 from pathology.scoring.evidence import Evidence
@@ -38,7 +44,9 @@ __all__ = [
     "RULE_SETS",
     "TILE_CLASSES",
     "TILE_FLAG",
+    "CellMeasures",
     "ClusterSizes",
+    "ContinuousScores",
     "Cutoff",
     "Decision",
     "Evidence",
@@ -52,7 +60,9 @@ __all__ = [
     "TileOutputs",
     "apply_rules",
     "contiguous_clusters",
+    "continuous_scores",
     "count_tiles",
+    "counts_from_bins",
     "counts_from_codes",
     "focus_shares",
     "grouped_cells",

@@ -56,10 +56,10 @@ def contiguous_clusters(x_um: FloatArray, y_um: FloatArray, link_um: float) -> I
     edges = [order[pair] for pair in _slab_edges(points[order], link_um)]
     _, labels = _components(np.concatenate(edges), n)
     # Numbers by first appearance, so that they do not depend on how the graph was walked.
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    first = _first_rows(labels)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse]
+    return rank[labels]
 
 
 def largest_cluster(labels: IntArray) -> int:
@@ -71,6 +71,14 @@ def largest_cluster(labels: IntArray) -> int:
     3
     """
     return int(np.bincount(labels).max()) if labels.size else 0
+
+
+def _first_rows(labels: AnyArray) -> IntArray:
+    """Return (k,) int64: the first row of each label 0 to k - 1."""
+    first = np.empty(int(labels.max()) + 1, dtype=np.int64)
+    # Of values written to one place the last one stays.
+    first[labels[::-1]] = np.arange(len(labels))[::-1]
+    return first
 
 
 def _components(edges: AnyArray, n: int) -> tuple[int, AnyArray]:
@@ -94,5 +102,5 @@ def _slab_edges(points: AnyArray, link_um: float) -> Iterator[AnyArray]:
         tree = cKDTree(points[start:stop], balanced_tree=False, compact_nodes=False)
         pairs = tree.query_pairs(link_um, output_type="ndarray")
         _, labels = _components(pairs, stop - start)
-        _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-        yield start + np.column_stack((np.arange(stop - start), first[inverse]))
+        first = _first_rows(labels)
+        yield start + np.column_stack((np.arange(stop - start), first[labels]))

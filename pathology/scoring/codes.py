@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 
 from pathology.scoring.counts import PatternCounts
-from pathology.types import BoolArray, U8Array
+from pathology.types import BoolArray, IntArray, U8Array
 
-__all__ = ["N_PATTERNS", "counts_from_codes", "pattern_codes", "tile_score"]
+__all__ = ["N_PATTERNS", "counts_from_bins", "counts_from_codes", "pattern_codes", "tile_score"]
 
 #: Patterns of a cell, weakest first: unstained, incomplete faint, incomplete moderate-intense,
 #: complete weak-moderate, complete intense.
@@ -104,10 +104,33 @@ def counts_from_codes(intensity: U8Array, complete: BoolArray) -> PatternCounts:
     """
     _check(intensity, complete)
     found = np.bincount(intensity.astype(np.intp) * 2 + complete, minlength=len(_FIELDS))
-    # Index 1, complete and unstained, was refused above.
+    return counts_from_bins(found.astype(np.int64))
+
+
+def counts_from_bins(bins: IntArray) -> PatternCounts:
+    """Name counts that were made by twice the intensity plus completeness.
+
+    Parameters
+    ----------
+    bins
+        (10,) int64; the second, complete and unstained, is 0.
+
+    Raises
+    ------
+    ValueError
+        If a cell is unstained and complete.
+
+    Examples
+    --------
+    >>> counts_from_bins(np.array([3, 0, 0, 0, 0, 0, 0, 0, 0, 2])).intense_complete
+    2
+    """
+    if bins[1]:
+        raise ValueError("an unstained membrane cannot be complete")
+    numbers = bins.tolist()
     return PatternCounts(
-        **{name: int(n) for name, n in zip(_FIELDS, found, strict=True) if name != "unstained"},
-        unstained=int(found[0]),
+        **{name: n for name, n in zip(_FIELDS, numbers, strict=True) if name != "unstained"},
+        unstained=numbers[0],
     )
 
 

@@ -21,7 +21,7 @@ from pathology.tissue.stain_check import StainCheck, check_stain
 from pathology.types import AnyArray, BoolArray, U8Array
 from pathology.wsi.slide import Slide
 
-__all__ = ["find_tissue"]
+__all__ = ["find_tissue", "least_tissue_mm2"]
 
 #: Side of a probe field of the stain check, in µm.
 PROBE_UM = 256.0
@@ -78,7 +78,7 @@ def find_tissue(slide: Slide, config: Config) -> TissueFinding:
     lost = lost_tissue(missing, masks.pieces.tissue, pixel_um=view.pixel_um)
     tissue = masks.pieces.tissue | view.unread | lost
     mask = TissueMask(mask=tissue, box=view.box, spacing=view.spacing)
-    enough = mask.area_mm2 >= _min_tissue_mm2(view, config)
+    enough = mask.area_mm2 >= least_tissue_mm2(mask, config)
     stain = StainCheck(kind="unchecked", reason="no tissue")
     if enough:
         stain = _check(slide, view, masks, config)
@@ -150,9 +150,19 @@ def _segment(
     return pieces, pen
 
 
-def _min_tissue_mm2(view: Overview, config: Config) -> float:
-    """Limit of ``no_tissue``; a field smaller than four times it needs a quarter of itself."""
-    return min(config.tissue.min_tissue_mm2, 0.25 * view.data.size * view.pixel_area_mm2)
+def least_tissue_mm2(mask: TissueMask, config: Config) -> float:
+    """Return the limit of ``no_tissue`` in mm².
+
+    A field smaller than four times the configured limit needs a quarter of itself.
+
+    Parameters
+    ----------
+    mask
+        Gives the size of the field.
+    config
+        The configuration; ``tissue.min_tissue_mm2`` is used.
+    """
+    return min(config.tissue.min_tissue_mm2, 0.25 * mask.mask.size * mask.pixel_area_mm2)
 
 
 def _check(slide: Slide, view: Overview, masks: _Masks, config: Config) -> StainCheck:

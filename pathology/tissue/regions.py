@@ -14,12 +14,26 @@ from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry import box as shapely_box
 
 from pathology.errors import RegionsError
+from pathology.geometry import Size0
 from pathology.tissue.geojson import read_polygons
 from pathology.tissue.mask import TissueMask
 from pathology.types import AnyArray, BoolArray
 from pathology.wsi.slide import SlideInfo
 
-__all__ = ["RegionKind", "Regions", "find_regions_file", "load_regions", "region_kind"]
+__all__ = [
+    "REGION_FLAGS",
+    "RegionKind",
+    "Regions",
+    "find_regions_file",
+    "load_regions",
+    "read_regions",
+    "region_kind",
+]
+
+#: Flags that a region file may bring, without the name behind ``unknown_region_class:``.
+REGION_FLAGS: frozenset[str] = frozenset(
+    {"regions_partly_outside", "regions_repaired", "unknown_region_class"}
+)
 
 
 class RegionKind(IntEnum):
@@ -217,15 +231,30 @@ def load_regions(path: Path, info: SlideInfo) -> Regions:
         If the file is not valid GeoJSON, too large, holds no polygon of a known class, or every
         polygon lies outside the slide.
     """
-    frame = shapely_box(0, 0, info.size.width, info.size.height)
+    return read_regions(path, size=info.size, slide_name=info.path.name)
+
+
+def read_regions(path: Path, *, size: Size0, slide_name: str) -> Regions:
+    """Read regions where the slide itself need not be open; as :func:`load_regions`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size
+        Width and height of level 0.
+    slide_name
+        File name of the slide, for messages.
+    """
+    frame = shapely_box(0, 0, size.width, size.height)
     flags: set[str] = set()
     parts: dict[RegionKind, list[Polygon]] = {}
     polygons = read_polygons(path)
     inside = [item for item in polygons if item.polygon.intersects(frame)]
     if not inside:
         raise RegionsError(
-            f"{path}: every region lies outside the slide {info.path.name} "
-            f"({info.size.width} × {info.size.height} px)",
+            f"{path}: every region lies outside the slide {slide_name} "
+            f"({size.width} × {size.height} px)",
             fix="Check that the file belongs to this slide and is in level-0 pixels, not µm.",
         )
     for item in polygons:

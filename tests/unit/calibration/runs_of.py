@@ -72,7 +72,9 @@ def write_run(
             place.begin()
             cells = table_of(sample, config)
             with CellWriter(place.cells) as writer:
-                writer.write(cells)
+                place_in_tile = np.arange(cells.n) % TILE_CELLS
+                many = [counted(sample, int(k), TILE_CELLS) for k in cells.tile_id]
+                writer.write(cells, evaluable=place_in_tile < np.array(many))
             numbers = np.bincount(cells.tile_id)
             rows = [_tile(k, int(n), counted(sample, k, int(n))) for k, n in enumerate(numbers)]
             write_tiles(place.tiles, rows)

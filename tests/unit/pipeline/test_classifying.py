@@ -12,7 +12,7 @@ from shapely.geometry import box as rectangle
 from pathology.config import load_config
 from pathology.geometry import Box0, Spacing
 from pathology.pipeline import classifying
-from pathology.pipeline.classifying import ClassifiedTiles, _judge, _row, tile_evidence
+from pathology.pipeline.classifying import ClassifiedTiles, _row, judge_tiles, tile_evidence
 from pathology.runs import TileRow
 from pathology.tiling import InputSpec, TileRef, lay_grid
 from pathology.tissue import RegionKind, Regions, TissueMask
@@ -25,6 +25,9 @@ SPEC = InputSpec(mpp=0.5, halo_px=0, context_factor=1, context_halo_px=0, tile_p
 def tiles() -> list[TileRef]:
     """Two rows of four tiles of 128 px."""
     return list(lay_grid(BOX, SPACING, SPEC, tile_px=512))
+
+
+CORES = [tile.core for tile in tiles()]
 
 
 def mask_of(*boxes: tuple[int, int, int, int]) -> TissueMask:
@@ -45,14 +48,14 @@ def test_the_model_lays_the_grid() -> None:
 def test_tiles_of_glass_do_not_count() -> None:
     # A quarter of the first tile, a bit less of the second, nothing of the others.
     tissue = mask_of((0, 0, 64, 64), (128, 0, 176, 64))
-    counts, in_situ = _judge(tiles(), tissue, tissue, None)
+    counts, in_situ = judge_tiles(CORES, tissue, tissue, None)
     assert counts.tolist() == [True] + [False] * 7
     assert not in_situ.any()
 
 
 def test_tiles_whose_tissue_is_mostly_excluded_do_not_count() -> None:
     area = mask_of((0, 0, 64, 128), (128, 0, 184, 128))
-    counts, _ = _judge(tiles(), EVERYWHERE, area, None)
+    counts, _ = judge_tiles(CORES, EVERYWHERE, area, None)
     assert counts.tolist() == [True] + [False] * 7
 
 
@@ -63,11 +66,11 @@ def test_regions_decide_by_half_of_a_tile() -> None:
             RegionKind.IN_SITU: rectangle(256, 128, 448, 256),
         }
     )
-    counts, in_situ = _judge(tiles(), EVERYWHERE, EVERYWHERE, regions)
+    counts, in_situ = judge_tiles(CORES, EVERYWHERE, EVERYWHERE, regions)
     assert counts.tolist() == [True, True] + [False] * 6
     assert in_situ.tolist() == [False] * 6 + [True, True]
     ignored = Regions(shapes={RegionKind.IGNORE: rectangle(0, 0, 90, 128)})
-    counts, _ = _judge(tiles(), EVERYWHERE, EVERYWHERE, ignored)
+    counts, _ = judge_tiles(CORES, EVERYWHERE, EVERYWHERE, ignored)
     assert counts.tolist() == [False] + [True] * 7
 
 
@@ -79,20 +82,20 @@ def test_in_situ_tissue_never_counts(width: int, height: int, is_in_situ: bool) 
     """A tenth of the tile is borne as inaccuracy of the outline: 6 of 64 points, but not 8."""
     shape = rectangle(0, 0, width, height)
     regions = Regions(shapes={RegionKind.IN_SITU: shape})
-    counts, in_situ = _judge(tiles(), EVERYWHERE, EVERYWHERE, regions)
+    counts, in_situ = judge_tiles(CORES, EVERYWHERE, EVERYWHERE, regions)
     assert (in_situ[0], counts[0]) == (is_in_situ, not is_in_situ)
     assert counts[1:].all()
     # Half of the tile is glass: in-situ tissue is held against the tissue alone.
     half = mask_of((0, 0, 128, 64))
     small = Regions(shapes={RegionKind.IN_SITU: rectangle(0, 0, 64, 16)})
-    counts, in_situ = _judge(tiles(), half, half, small)
+    counts, in_situ = judge_tiles(CORES, half, half, small)
     assert (in_situ[0], counts[0]) == (True, False)
 
 
 def test_only_drawn_tumour_is_not_asked_for() -> None:
     """A person's outline is believed; without one, 40 strewn tiles of 4,000 are no tumour."""
     rows = [
-        replace(_row(tiles()[0], 0 if n % 100 == 0 else -1), tile_id=n, x_px=128 * n)
+        replace(_row(tiles()[0], 0 if n % 100 == 0 else -1, counting=True), tile_id=n, x_px=128 * n)
         for n in range(4000)
     ]
     for drawn, status in ((True, "scored"), (False, "not_scorable")):
@@ -131,7 +134,7 @@ def test_the_reading_knows_whether_tumour_was_drawn(
     ],
 )
 def test_a_row_counts_one_tile(pattern: int, column: str, score: str) -> None:
-    row = _row(tiles()[5], pattern)
+    row = _row(tiles()[5], pattern, counting=True)
     assert (row.tile_id, row.x_px, row.y_px) == (5, 128, 128)
     assert (row.n_cells, row.n_tumour_cells, getattr(row, column)) == (1, 1, 1)
     assert row.tile_score == score
@@ -139,13 +142,16 @@ def test_a_row_counts_one_tile(pattern: int, column: str, score: str) -> None:
 
 
 def test_a_tile_that_does_not_count_has_no_score() -> None:
-    row = _row(tiles()[0], -1)
+    row = _row(tiles()[0], -1, counting=True)
     assert (row.n_cells, row.n_tumour_cells, row.tile_score) == (1, 0, None)
 
 
 def test_stored_rows_give_the_evidence_again() -> None:
     refs = tiles()
-    rows = [_row(ref, code) for ref, code in zip(refs, [-1, 0, 4, 3, -1, 1, 2], strict=False)]
+    rows = [
+        _row(ref, code, counting=True)
+        for ref, code in zip(refs, [-1, 0, 4, 3, -1, 1, 2], strict=False)
+    ]
     failed = TileRow(
         tile_id=7, x_px=384, y_px=128, width_px=128, height_px=128, status="failed",
         tissue_fraction=1.0,

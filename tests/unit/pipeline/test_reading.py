@@ -8,7 +8,9 @@ from shapely.geometry import box as rectangle
 
 from pathology.cells.table import CELL_CLASSES, CellTable
 from pathology.geometry import Box0, Spacing
-from pathology.pipeline.reading import TileReading, _judge, evaluable_area, inside
+from pathology.pipeline.areas import evaluable_area, inside
+from pathology.pipeline.counting import judge_cells
+from pathology.pipeline.gathered import TileReading
 from pathology.runs import TileRow
 from pathology.tissue import RegionKind, Regions, StainCheck, TissueFinding, TissueMask
 
@@ -48,6 +50,15 @@ def cells_at(*points: tuple[float, float], kind: str = "tumour") -> CellTable:
     return CellTable(**columns)
 
 
+def judge(
+    cells: CellTable, area: TissueMask, regions: Regions | None
+) -> tuple[list[str], list[bool]]:
+    classes, counts = judge_cells(
+        cells.x_um, cells.y_um, cells.cell_class, area=area, regions=regions, spacing=SPACING
+    )
+    return [CELL_CLASSES[code] for code in classes], counts.tolist()
+
+
 def test_cells_count_near_tissue_but_never_in_an_excluded_area() -> None:
     area = evaluable_area(finding_of(mask_of((10, 10)), pen=mask_of((10, 12))))
     assert area.mask[10, 10]
@@ -67,23 +78,20 @@ def test_annotated_in_situ_cells_leave_the_denominator() -> None:
     whole = replace(mask_of(), mask=np.ones((20, 40), dtype=np.bool_))
     regions = Regions(shapes={RegionKind.IN_SITU: rectangle(100, 40, 300, 360)})
     cells = cells_at((75, 50), (200, 50))  # level-0 pixels (150, 100) and (400, 100)
-    judged, counts = _judge(cells, whole, regions, SPACING)
-    assert [CELL_CLASSES[code] for code in judged.cell_class] == ["in_situ", "tumour"]
-    assert counts.tolist() == [False, True]
+    assert judge(cells, whole, regions) == (["in_situ", "tumour"], [False, True])
 
 
 def test_where_tumour_is_drawn_only_cells_inside_count() -> None:
     whole = replace(mask_of(), mask=np.ones((20, 40), dtype=np.bool_))
     regions = Regions(shapes={RegionKind.TUMOUR: rectangle(100, 40, 300, 360)})
-    _, counts = _judge(cells_at((75, 50), (200, 50)), whole, regions, SPACING)
-    assert counts.tolist() == [True, False]
+    _, counts = judge(cells_at((75, 50), (200, 50)), whole, regions)
+    assert counts == [True, False]
 
 
 @pytest.mark.parametrize("kind", [name for name in CELL_CLASSES if name != "tumour"])
 def test_no_other_class_ever_counts(kind: str) -> None:
     whole = replace(mask_of(), mask=np.ones((20, 40), dtype=np.bool_))
-    _, counts = _judge(cells_at((75, 50), kind=kind), whole, None, SPACING)
-    assert not counts.any()
+    assert judge(cells_at((75, 50), kind=kind), whole, None) == ([kind], [False])
 
 
 def test_failed_tissue_is_that_of_failed_tiles() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,13 @@ import pytest
 
 from pathology.cells.table import CELL_CLASSES, INTENSITIES, PATTERNS, CellTable
 from pathology.errors import SlideError
-from pathology.runs import CELL_SCHEMA, CellWriter, read_cells
+from pathology.runs import (
+    CELL_SCHEMA,
+    CellWriter,
+    read_cell_columns,
+    read_cells,
+    rewrite_cells,
+)
 from pathology.runs import cells as module
 
 MakeCells = Callable[..., CellTable]
@@ -21,7 +27,7 @@ MakeCells = Callable[..., CellTable]
 CONTRACT = """
 cell_id, tile_id, x_um, y_um, area_um2, cell_class, tumour_probability, membrane_od,
 membrane_od_stained, membrane_completeness, cytoplasm_od, intensity, complete, pattern, outline_r,
-ray_od
+ray_od, evaluable
 """
 
 
@@ -156,3 +162,55 @@ def test_other_tables_and_missing_ones_are_refused(tmp_path: Path) -> None:
         list(read_cells(tmp_path / "c"))
     with pytest.raises(SlideError, match="nothing"):
         list(read_cells(tmp_path / "nothing"))
+
+
+def test_which_cells_count_is_stored(tmp_path: Path, make_cells: MakeCells) -> None:
+    cells = make_cells(50)
+    counts = cells.is_tumour & (np.arange(50) % 2 == 0)
+    with CellWriter(tmp_path / "c") as writer:
+        writer.write(cells.take(np.arange(20)), evaluable=counts[:20])
+        writer.write(cells.take(np.arange(20, 50)), evaluable=counts[20:])
+    (found,) = read_cell_columns(tmp_path / "c", ["evaluable", "x_um", "pattern", "ray_od"])
+    assert np.array_equal(found["evaluable"], counts)
+    assert np.array_equal(found["ray_od"], cells.ray_od)
+    assert np.array_equal(found["pattern"], cells.pattern)
+    assert sorted(found) == ["evaluable", "pattern", "ray_od", "x_um"]
+
+
+def test_only_tumour_cells_count(tmp_path: Path, make_cells: MakeCells) -> None:
+    cells = make_cells(50)
+    with (
+        pytest.raises(ValueError, match="tumour cells only"),
+        CellWriter(tmp_path / "c") as writer,
+    ):
+        writer.write(cells, evaluable=np.ones(50, dtype=np.bool_))
+    with (
+        pytest.raises(ValueError, match="one value per cell"),
+        CellWriter(tmp_path / "c") as writer,
+    ):
+        writer.write(cells, evaluable=np.zeros(49, dtype=np.bool_))
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_table_written_anew_has_the_bytes_of_its_cells(
+    tmp_path: Path, make_cells: MakeCells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROW_GROUP", 100)
+    one, other = make_cells(250, 1), make_cells(250, 2)
+    mixed = replace(one, membrane_od=other.membrane_od, pattern=other.pattern)
+    write(tmp_path / "one", one, [])
+    wanted = write(tmp_path / "mixed", mixed, [])
+    changed = {"membrane_od": other.membrane_od, "pattern": other.pattern}
+    assert rewrite_cells(tmp_path / "one", tmp_path / "new", changed) == 250
+    assert (tmp_path / "new").read_bytes() == wanted
+    assert rewrite_cells(tmp_path / "one", tmp_path / "copy", {}) == 250
+    assert (tmp_path / "copy").read_bytes() == (tmp_path / "one").read_bytes()
+
+
+def test_tables_of_the_first_version_are_read(tmp_path: Path, make_cells: MakeCells) -> None:
+    write(tmp_path / "new", make_cells(30), [])
+    table = pq.read_table(tmp_path / "new").drop_columns(["evaluable"])
+    pq.write_table(table, tmp_path / "old")
+    assert sum(part.n for part in read_cells(tmp_path / "old")) == 30
+    with pytest.raises(SlideError, match="not a table of this kind"):
+        list(read_cell_columns(tmp_path / "old", ["x_um"]))

@@ -44,7 +44,9 @@ deciding_rule, deciding_lo, deciding_hi, distance_to_cutoff_pp, boot_share_null,
 boot_share_ultralow, boot_share_1, boot_share_2, boot_share_3, ultralow_upper_pct, borderline,
 flags, region_source, n_in_situ_excluded, control_status, tissue_mm2, tumour_mm2, tiles,
 failed_tiles, mpp, mpp_source, assay, guideline, calibration, model, model_sha256,
-block_id, role, expected_score
+block_id, role, expected_score, membrane_od_p5, membrane_od_p25, membrane_od_p50, membrane_od_p75,
+membrane_od_p95, membrane_completeness_median, membrane_completeness_iqr, membrane_cytoplasm_ratio,
+qcs_positive_pct, bystander_pct, heterogeneity_index
 """
 
 
@@ -210,7 +212,7 @@ def test_damaged_json_names_the_place(scored: Make) -> None:
         SlideResult.from_json(content[:50])
     with pytest.raises(ValueError, match="schema_version"):
         SlideResult.from_json(
-            scored().to_json().replace(b'"schema_version": 1', b'"schema_version": 2')
+            scored().to_json().replace(b'"schema_version": 2', b'"schema_version": 3')
         )
 
 

@@ -147,3 +147,20 @@ def test_a_slide_never_has_two_rows(tmp_path: Path, scored: Make) -> None:
     with pytest.raises(OutputError, match="twice"):
         write_results(tmp_path, [scored("a"), scored("a", path="other.svs")])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_of_an_earlier_version_is_read(tmp_path: Path, scored: Make) -> None:
+    write_results(tmp_path, [scored("a", "2+")])
+    lines = (tmp_path / "results.csv").read_text(encoding="utf-8").splitlines()
+    end = RESULT_COLUMNS.index("expected_score") + 1
+    (tmp_path / "old.csv").write_text(
+        "".join(",".join(line.split(",")[:end]) + "\n" for line in lines), encoding="utf-8"
+    )
+    (row,) = read_rows(tmp_path / "old.csv")
+    assert row.ihc_score == "2+"
+    assert row.bystander_pct is None
+    (tmp_path / "cut.csv").write_text(
+        "".join(",".join(line.split(",")[: end - 1]) + "\n" for line in lines), encoding="utf-8"
+    )
+    with pytest.raises(OutputError, match="not the columns"):
+        read_rows(tmp_path / "cut.csv")

@@ -14,7 +14,7 @@ from pathology.runs import TILE_SCHEMA, TileRow, read_tiles, write_tiles
 CONTRACT = """
 tile_id, x_px, y_px, width_px, height_px, status, tissue_fraction, focus, n_cells, n_tumour_cells,
 n_complete_intense, n_complete_weak_moderate, n_incomplete_moderate_intense, n_incomplete_faint,
-n_unstained, mean_membrane_od, tile_score
+n_unstained, mean_membrane_od, tile_score, called
 """
 GOOD = TileRow(
     tile_id=5,

@@ -154,6 +154,8 @@ class ScoringConfig(_Section):
     bootstrap_min_blocks: Annotated[int, Field(ge=1)]
     interval: Annotated[float, Field(gt=0.0, lt=1.0)]
     boot_share_min: Share
+    # The same gain twofold off either way: beyond, no cut-off means anything.
+    gain_sd: Annotated[float, Field(ge=0.0, le=0.7)]
     intra_block_correlation: Share
     ultralow_max_pct: Annotated[float, Field(ge=0.0, le=100.0)]
     ultralow_confidence: Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -197,8 +199,9 @@ class CalibrationStamp(_Section):
         Weights that it was made with; None where it holds for all.
     site, assay
         What it holds for, where known.
-    gain
-        Densities of the laboratory against the reference scale.
+    gain, gain_interval
+        Densities of the laboratory against the reference scale, and its 95 % interval; None where
+        none was stated.
     slides
         Quickhash and size in bytes of the slides that it was fitted on.
     """
@@ -209,6 +212,7 @@ class CalibrationStamp(_Section):
     site: str | None = None
     assay: str | None = None
     gain: Positive
+    gain_interval: tuple[Positive, Positive] | None = None
     slides: tuple[tuple[str, int], ...] = ()
 
 

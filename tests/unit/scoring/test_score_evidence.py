@@ -249,13 +249,13 @@ class TestBorderline:
 def test_shares_agree_with_the_rules_on_each_replicate(make_evidence, params, guideline) -> None:
     """The vectorised rules of the bootstrap against the rules themselves, cluster included."""
     from pathology.scoring import ClusterSizes, apply_rules
-    from pathology.scoring.aggregate import _clusters
-    from pathology.scoring.bootstrap import make_blocks, resample
-    from pathology.scoring.codes import pattern_codes
+    from pathology.scoring.bootstrap import resample
+    from pathology.scoring.rules import deciding_columns
+    from pathology.scoring.spread import measure_spread
+    from pathology.scoring.views import make_views
 
     evidence = make_evidence(un=1770, **{"if": 195}, cw=15, ci=20, spacing_um=20.0)
-    pattern = pattern_codes(evidence.intensity, evidence.complete)
-    order = np.argsort(pattern, kind="stable")
+    order = np.argsort(2 * evidence.intensity + evidence.complete, kind="stable")
     place = np.lexsort((evidence.x_um, evidence.y_um))
     evidence = replace(
         evidence,
@@ -265,11 +265,12 @@ def test_shares_agree_with_the_rules_on_each_replicate(make_evidence, params, gu
         complete=evidence.complete[order],
     )
     score = score_evidence(evidence, params)
-    pattern = pattern_codes(evidence.intensity, evidence.complete)
-    members, clusters = _clusters(evidence, pattern, params)
-    assert clusters.complete_intense >= 20
-    blocks = make_blocks(evidence.x_um, evidence.y_um, pattern, members, block_um=500.0)
-    drawn = resample(blocks, replicates=1000, seed=params.bootstrap_seed)
+    views = make_views(evidence, guideline, params)
+    assert views.clusters.complete_intense >= 20
+    columns = deciding_columns(score.deciding_patterns, guideline)
+    draws = measure_spread(views.blocks, columns, level=0.95).draws
+    n_blocks = len(views.blocks.cells)
+    drawn = resample(views.blocks, replicates=1000, seed=params.bootstrap_seed, draws=draws)
     shares = dict.fromkeys(("null", "ultralow", "1+", "2+", "3+"), 0)
     for cells, held in zip(drawn.cells.tolist(), drawn.members.tolist(), strict=True):
         counts = PatternCounts(
@@ -279,6 +280,8 @@ def test_shares_agree_with_the_rules_on_each_replicate(make_evidence, params, gu
             weak_complete=cells[3],
             intense_complete=cells[4],
         )
+        # Fewer blocks hold fewer cells of a cluster: as many as all blocks would.
+        held = [n * n_blocks // draws for n in held]
         sizes = ClusterSizes(
             complete_intense=held[0],
             complete_weak_moderate=held[1],

@@ -117,7 +117,7 @@ def _least_steps(cytoplasm_od: FloatArray, config: MeasurementConfig) -> IntArra
     stands_out = np.minimum(cytoplasm + contrast, _units(config.contrast_exempt_od))
     units = np.maximum(blank + _units(config.stained_od), stands_out)
     steps = -(-units // _UNITS_PER_STEP)
-    return np.clip(steps, 0, _NEVER)
+    return np.asarray(np.clip(steps, 0, _NEVER), dtype=np.int64)
 
 
 def _units(value: float) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from pathology.cells.gains import off_scale_kinds
 from pathology.cells.reader import AnyReader, TileReader
 from pathology.cells.table import CELL_CLASSES, CellTable
 from pathology.config import Config
@@ -48,7 +49,8 @@ __all__ = [
     "walk_tiles",
 ]
 
-#: Columns of the counting cells that the score needs: 14 bytes of a cell's 108.
+#: Columns of the counting cells that the score needs: 14 bytes of a cell's 108, and 4 for its kind
+#: at other gains.
 _EVIDENCE = ("x_um", "y_um", "intensity", "complete", "membrane_od")
 _IN_SITU = CELL_CLASSES.index("in_situ")
 _TUMOUR = CELL_CLASSES.index("tumour")
@@ -87,14 +89,18 @@ class TileReading:
     n_nuclei: int = 0
     n_grouped: int = 0
     tumour_drawn: bool = False
+    _off_scale: list[AnyArray] = field(default_factory=list)
     _columns: dict[str, list[AnyArray]] = field(
         default_factory=lambda: {name: [] for name in _EVIDENCE}
     )
 
-    def add(self, cells: CellTable, counted: CellTable, n_in_situ: int) -> None:
+    def add(self, cells: CellTable, counted: CellTable, n_in_situ: int, config: Config) -> None:
         """Add what one tile gave: all its cells and those that count."""
         for name, parts in self._columns.items():
             parts.append(getattr(counted, name))
+        kinds = off_scale_kinds(counted.ray_od, counted.cytoplasm_od, config)
+        if kinds is not None:
+            self._off_scale.append(kinds)
         self.tumour_um2 += float(counted.area_um2.sum(dtype=np.float64))
         for code, n in enumerate(np.bincount(cells.cell_class, minlength=len(CELL_CLASSES))):
             self.class_counts[CELL_CLASSES[code]] += int(n)
@@ -123,7 +129,9 @@ class TileReading:
         """Summed area of the evaluable tumour cells in mm²."""
         return self.tumour_um2 / 1e6
 
-    def score(self, config: Config, refusals: Sequence[ReasonCode]) -> SlideScore:
+    def score(
+        self, config: Config, refusals: Sequence[ReasonCode], *, specimen_type: str = ""
+    ) -> SlideScore:
         """Score the slide by the guideline.
 
         Parameters
@@ -132,10 +140,13 @@ class TileReading:
             Configuration.
         refusals
             Reasons why there can be no score that were found before.
+        specimen_type
+            As the manifest states it.
         """
         return score_evidence(
             self.evidence(),
             config.scoring,
+            specimen_type=specimen_type,
             limit_of_blank_od=config.measurement.limit_of_blank_od,
             refusals=refusals,
         )
@@ -156,6 +167,7 @@ class TileReading:
             failed_tissue_mm2=min(self.failed_mm2, self.tissue_mm2),
             n_in_situ_excluded=self.n_in_situ,
             presence=self._presence(),
+            off_scale=np.concatenate(self._off_scale, axis=1) if self._off_scale else None,
         )
 
     def _presence(self) -> Presence | None:
@@ -278,7 +290,7 @@ def read_all_tiles(
             cells, counts = _judge(found, area, regions, grid.spacing)
             writer.write(cells)
             counted = cells.take(counts)
-            reading.add(cells, counted, int(np.count_nonzero(cells.cell_class == _IN_SITU)))
+            reading.add(cells, counted, int(np.count_nonzero(cells.cell_class == _IN_SITU)), config)
             if not drawn:
                 _look_around(reading, cells, counts, area, config)
             yield _row(tile, cells, counted)

@@ -12,6 +12,7 @@ from pathology.config import Config, load_config
 from pathology.errors import RegionReadError, SlideError
 from pathology.pipeline.calibrated import calibration_columns, calibration_flags
 from pathology.pipeline.classifying import take_all_tiles
+from pathology.pipeline.guided import check_guideline
 from pathology.pipeline.quality import Quality, judge_quality
 from pathology.pipeline.reading import TileReading, add_drawn_tumour
 from pathology.pipeline.request import Progress, SlideRequest, slide_identity
@@ -35,7 +36,7 @@ from pathology.runs import (
     result_from_error,
     write_tiles,
 )
-from pathology.scoring import TILE_FLAG, SlideScore
+from pathology.scoring import TILE_FLAG, SlideScore, load_guideline, provenance_flags
 from pathology.stain.calibration import check_model
 from pathology.tiling import TileGrid, lay_grid
 from pathology.tissue import Regions, TissueFinding, find_tissue, load_regions
@@ -129,6 +130,7 @@ def score_slide(
         report=progress or (lambda _: None),
     )
     check_model(job.config.calibration, name=job.reader.name, sha256=job.reader.sha256)
+    check_guideline(job.config, tiles=isinstance(job.reader, TileClassifier))
     try:
         return job.run()
     except SlideError as error:
@@ -142,10 +144,12 @@ def _bundled_reader(config: Config | None) -> AnyReader:
     return load_model(config=config)
 
 
-def _flags_of(request: SlideRequest, reader: AnyReader) -> set[str]:
+def _flags_of(request: SlideRequest, reader: AnyReader, config: Config) -> set[str]:
     """Return what is to be said of a slide before it is opened."""
+    guideline = load_guideline(config.scoring.guideline)
+    unverified = provenance_flags(guideline, ihc_score=None, assay=request.assay)
     control = {"control_slide"} if request.role == "control" else set()
-    return control | ({TILE_FLAG} if isinstance(reader, TileClassifier) else set())
+    return control | unverified | ({TILE_FLAG} if isinstance(reader, TileClassifier) else set())
 
 
 def _backdrop(slide: Slide, finding: TissueFinding, size_px: int) -> Backdrop:
@@ -189,7 +193,7 @@ class _Job:
             "model": reader.name,
             "model_sha256": reader.sha256,
             **calibration_columns(config),
-            "flags": _flags_of(request, reader),
+            "flags": _flags_of(request, reader, config),
             "warnings": [],
             "outputs": [],
         }
@@ -225,7 +229,8 @@ class _Job:
             backdrop = _backdrop(slide, finding, self.config.report.overview_px)
         self.report(Progress(stage="score"))
         quality = judge_quality(finding, reading, self.config)
-        score = reading.score(self.config, quality.reasons)
+        specimen_type = self.request.specimen_type
+        score = reading.score(self.config, quality.reasons, specimen_type=specimen_type)
         self._note_reading(reading, quality)
         result = self._result(score, quality)
         self.report(Progress(stage="report"))
@@ -355,6 +360,8 @@ class _Job:
     def _result(self, score: SlideScore, quality: Quality) -> SlideResult:
         scored = score.status == "scored"
         flags = self.known["flags"] | set(score.flags)
+        guideline = load_guideline(score.guideline)
+        flags |= provenance_flags(guideline, ihc_score=score.ihc_score, assay=self.request.assay)
         if score.counts.total:
             flags |= {"invasive_region_unverified"}
         columns = {name: getattr(score, name) for name in _SCORE_COLUMNS}

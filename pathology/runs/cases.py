@@ -27,6 +27,8 @@ _NOTHING_THERE = frozenset(
         ReasonCode.TOO_FEW_CELLS,
     }
 )
+#: Ranks of scores that have no tier: as those that have one.
+_UNTIERED = {"0": TIER_ORDER.index("her2_null"), "1+": TIER_ORDER.index("her2_low")}
 
 
 class CaseRow(BaseModel):
@@ -154,7 +156,10 @@ def write_cases(folder: Path, results: Iterable[SlideResult]) -> list[CaseRow]:
 
 
 def _rank(result: SlideResult) -> int:
-    return -1 if result.her2_tier is None else TIER_ORDER.index(result.her2_tier)
+    if result.her2_tier is not None:
+        return TIER_ORDER.index(result.her2_tier)
+    # Guidelines without low tiers leave them empty; the score still ranks.
+    return _UNTIERED.get(result.ihc_score or "", -1)
 
 
 def _could_be_higher(slide: SlideResult) -> bool:

@@ -13,7 +13,14 @@ from pathology.scoring.codes import counts_from_codes, pattern_codes, tile_score
 from pathology.scoring.counts import PatternCounts
 from pathology.scoring.decision import ClusterSizes, Decision
 from pathology.scoring.evidence import Evidence
-from pathology.scoring.guidelines import Cutoff, Guideline, guideline_names, load_guideline
+from pathology.scoring.guidelines import (
+    SPECIMENS,
+    Cutoff,
+    Guideline,
+    guideline_names,
+    load_guideline,
+)
+from pathology.scoring.provenance import names_clone, provenance_flags
 from pathology.scoring.refusals import (
     FocusShares,
     Presence,
@@ -36,6 +43,7 @@ from pathology.scoring.tiles import (
 
 __all__ = [
     "RULE_SETS",
+    "SPECIMENS",
     "TILE_CLASSES",
     "TILE_FLAG",
     "ClusterSizes",
@@ -65,7 +73,9 @@ __all__ = [
     "judge_presence",
     "largest_cluster",
     "load_guideline",
+    "names_clone",
     "pattern_codes",
+    "provenance_flags",
     "rederive_score",
     "score_evidence",
     "score_tiles",

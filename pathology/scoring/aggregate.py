@@ -26,6 +26,7 @@ from pathology.scoring.wording import CELL_WORDING, Wording
 
 __all__ = ["h_score", "score_evidence"]
 
+
 def h_score(counts: PatternCounts) -> float | None:
     """Return the H-score of membrane intensity, whatever the completeness.
 

@@ -103,9 +103,7 @@ def lay_blocks(x_um: FloatArray, y_um: FloatArray, *, block_um: float) -> BlockG
     [[0, 0], [1, 0]]
     """
     if len(x_um) == 0:
-        return BlockGrid(
-            index=np.zeros(0, dtype=np.int64), places=np.zeros((0, 2), dtype=np.int64)
-        )
+        return BlockGrid(index=np.zeros(0, dtype=np.int64), places=np.zeros((0, 2), dtype=np.int64))
     col = np.floor(x_um.astype(np.float64) / block_um).astype(np.int64)
     row = np.floor(y_um.astype(np.float64) / block_um).astype(np.int64)
     width = int(col.max() - col.min()) + 1

@@ -84,6 +84,7 @@ def decide_gastric(
 interpretation sum_towards_2
     3+: 22 contiguous intense cells (≥ 5 cells) in a biopsy; 6.0 % intense (60 of 1,000 cells)
     """
+    del params
     case = make_case(counts, guideline=guideline, clusters=clusters)
     rule = rule_of(case)
     score, below_one = RULE_SCORES[rule]
@@ -148,6 +149,7 @@ def classify_gastric(
     ...                  params=load_config().scoring).tolist()
     [4]
     """
+    del params
     level_1, level_2, level_3 = (cells[:, k].astype(np.int64) for k in (1, 2, 3))
     if guideline.specimen == "biopsy":
         third = clustered[:, 0]
@@ -227,9 +229,7 @@ def _deciding_levels(case: Case, level: int) -> tuple[int, ...]:
 def _resection_margin(case: Case, level: int) -> tuple[float, str]:
     """Return the distance to the nearest other score, and that score."""
     cutoffs = case.guideline.cutoffs
-    above = {
-        k: 100 * counted(case, k) / case.total - cutoffs[f"score_{k}"].pct for k in (1, 2, 3)
-    }
+    above = {k: 100 * counted(case, k) / case.total - cutoffs[f"score_{k}"].pct for k in (1, 2, 3)}
     margins = [(-above[k], _SCORES[k]) for k in range(level + 1, 4)]
     if level:
         # Below its cut-off, the next weaker level that still passes decides.

@@ -1,4 +1,4 @@
-"""The steps of the rules for gastric cancer, by intensity: resections by share, biopsies by cluster.
+"""The steps of the rules for gastric cancer: resections by share, biopsies by cluster.
 
 A cell speaks for a level: 3 where its membrane is intense, 2 where it is weak or moderate, 1 where
 it is faint, 0 where it is unstained. Completeness is not asked: basolateral or lateral staining is
@@ -30,7 +30,7 @@ import numpy as np
 
 from pathology.scoring.counts import PatternCounts
 from pathology.scoring.decision import ClusterSizes
-from pathology.scoring.guidelines import Guideline, Specimen
+from pathology.scoring.guidelines import SPECIMENS, Guideline, Specimen
 from pathology.scoring.tiers import BelowOne
 from pathology.types import U8Array
 
@@ -45,17 +45,16 @@ __all__ = [
     "rule_of",
 ]
 
+_OUTCOMES: Final[dict[str, tuple[str, BelowOne | None]]] = {
+    "3_intense": ("3+", None),
+    "2_weak": ("2+", None),
+    "1_faint": ("1+", None),
+    "0_some": ("0", "ultralow"),
+    "0_unstained": ("0", "null"),
+}
 #: Score and what lies below 1+ for each rule.
 RULE_SCORES: Final[dict[str, tuple[str, BelowOne | None]]] = {
-    f"{specimen}_{step}": outcome
-    for specimen in ("resection", "biopsy")
-    for step, outcome in {
-        "3_intense": ("3+", None),
-        "2_weak": ("2+", None),
-        "1_faint": ("1+", None),
-        "0_some": ("0", "ultralow"),
-        "0_unstained": ("0", "null"),
-    }.items()
+    f"{specimen}_{step}": outcome for specimen in SPECIMENS for step, outcome in _OUTCOMES.items()
 }
 _STEPS: Final = {3: "3_intense", 2: "2_weak", 1: "1_faint"}
 #: Level of each kind of cell (intensity twice, plus 1 where complete), with weak parts as 2.
@@ -117,9 +116,7 @@ def level_kinds(guideline: Guideline, levels: tuple[int, ...]) -> tuple[str, ...
     ('intense_incomplete', 'intense_complete')
     """
     held = _levels(guideline).tolist()
-    return tuple(
-        name for name, level in zip(_KINDS, held, strict=True) if name and level in levels
-    )
+    return tuple(name for name, level in zip(_KINDS, held, strict=True) if name and level in levels)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,7 +87,7 @@ def measure_spread(blocks: Blocks, columns: tuple[int, ...], *, level: float) ->
     """
     totals = blocks.totals.astype(np.float64)
     stained = blocks.cells[:, list(columns)].sum(axis=1).astype(np.float64)
-    n, b = totals.sum(), len(totals)
+    n, b = float(totals.sum()), len(totals)
     residual = stained - stained.sum() / n * totals
     own = float((residual**2).sum()) / n**2
     tail = (1 - level) / 2
@@ -135,10 +135,5 @@ def _along_waves(residual: AnyArray, totals: AnyArray, places: AnyArray) -> floa
 def _waves(width: int, height: int) -> list[tuple[int, int]]:
     """List waves that the lattice can tell apart, longest first; without the constant."""
     most = 2 * N_WAVES
-    waves = [
-        (j, k)
-        for j in range(min(width, most))
-        for k in range(min(height, most))
-        if j or k
-    ]
+    waves = [(j, k) for j in range(min(width, most)) for k in range(min(height, most)) if j or k]
     return sorted(waves, key=lambda wave: ((wave[0] / width) ** 2 + (wave[1] / height) ** 2, wave))

@@ -117,8 +117,7 @@ def assess(
     spread = measure_spread(blocks, columns, level=params.interval)
     drawn = _draw(views, spread, params)
     codes = [
-        _classify(view, guideline, params, scale=len(blocks.cells) / spread.draws)
-        for view in drawn
+        _classify(view, guideline, params, scale=len(blocks.cells) / spread.draws) for view in drawn
     ]
     shares = _shares(codes, weights)
     whole = [_classify(_sum(view), guideline, params, scale=1.0) for view in views]

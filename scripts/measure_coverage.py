@@ -85,6 +85,7 @@ class Coverage:
 SETTINGS: tuple[Setting, ...] = (
     Setting(side_mm=5, length_um=0),
     Setting(side_mm=3, length_um=50),
+    Setting(side_mm=3, length_um=150),
     Setting(side_mm=5, length_um=50),
     Setting(side_mm=8, length_um=50),
     Setting(side_mm=5, length_um=150),
@@ -96,7 +97,6 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(side_mm=5, length_um=100, gain_sd=0.1),
     Setting(side_mm=8, length_um=50, gain_sd=0.2),
     # Tumours of a few correlation lengths: one look at them says little about their kind.
-    Setting(side_mm=3, length_um=150, holds=False),
     Setting(side_mm=3, length_um=250, holds=False),
     Setting(side_mm=5, length_um=500, holds=False),
     Setting(side_mm=3, length_um=500, holds=False),
@@ -157,7 +157,7 @@ def _wilson(k: int, n: int) -> tuple[float, float]:
     return 100 * (middle - half), 100 * (middle + half)
 
 
-def measure(setting: Setting, *, runs: int, params: ScoringConfig, seed: int = 0) -> Coverage:
+def measure(setting: Setting, *, runs: int, params: ScoringConfig, seed: int = 1) -> Coverage:
     """Score many simulated slides and count how often their intervals hold the truth."""
     covered = naive = 0
     width = 0.0
@@ -190,7 +190,7 @@ def main() -> None:
     """Print a table of all settings."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=1000, help="slides per setting")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1, help="0 was used to choose constants")
     options = parser.parse_args()
     for row in _rows(options.runs, options.seed):
         sys.stdout.write(row + "\n")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtri, stdtrit
 
 from pathology.scoring.bootstrap import Blocks
 from pathology.types import AnyArray
@@ -29,7 +29,7 @@ N_WAVES: Final = 5
 MIN_BLOCKS: Final = 12
 #: The interval is never narrower than this share of the one for independent blocks: five squares
 #: are small by chance now and then.
-_NARROWEST: Final = 0.8
+_NARROWEST: Final = 2 / 3
 #: A wave of less than this weight does not vary over the blocks.
 _FLAT: Final = 1e-9
 
@@ -46,15 +46,16 @@ class Spread:
         Variance of the share, with what blocks have in common.
     draws
         Blocks to draw, so that replicates have this variance.
-    tail
-        Level of the percentiles that make the interval: smaller than nominal, because the variance
-        is itself estimated (Hesterberg 2015: expanded percentiles).
+    stretch
+        Factor on the deviations of the replicates, for the interval: Student's t over the normal
+        quantile, because the variance is itself estimated (Hesterberg 2015 expands percentiles for
+        this reason).
     """
 
     own: float
     variance: float
     draws: int
-    tail: float
+    stretch: float
 
 
 def measure_spread(blocks: Blocks, columns: tuple[int, ...], *, level: float) -> Spread:
@@ -82,8 +83,8 @@ def measure_spread(blocks: Blocks, columns: tuple[int, ...], *, level: float) ->
     8
     >>> cells = np.array([[90, 10, 0, 0, 0], [80, 20, 0, 0, 0]] * 4)
     >>> found = measure_spread(Blocks(cells=cells, members=none), (1,), level=0.95)
-    >>> found.draws, round(found.tail, 4)
-    (7, 0.009)
+    >>> found.draws, round(found.stretch, 2)
+    (7, 1.21)
     """
     totals = blocks.totals.astype(np.float64)
     stained = blocks.cells[:, list(columns)].sum(axis=1).astype(np.float64)
@@ -92,7 +93,7 @@ def measure_spread(blocks: Blocks, columns: tuple[int, ...], *, level: float) ->
     own = float((residual**2).sum()) / n**2
     tail = (1 - level) / 2
     if b < 2 or own <= 0:
-        return Spread(own=own, variance=own, draws=b, tail=tail)
+        return Spread(own=own, variance=own, draws=b, stretch=1.0)
     # Blocks at the edge hold few cells: as many equal blocks would tell as much.
     worth = max(2.0, float(n**2 / (totals**2).sum()))
     between = own * worth / (worth - 1)
@@ -106,7 +107,7 @@ def measure_spread(blocks: Blocks, columns: tuple[int, ...], *, level: float) ->
         own=own,
         variance=variance,
         draws=max(1, round(b * own / variance)),
-        tail=float(ndtr(-half / variance**0.5)),
+        stretch=half / (-float(ndtri(tail)) * variance**0.5),
     )
 
 

@@ -194,6 +194,13 @@ def _stained_bound(blocks: Blocks, params: ScoringConfig) -> tuple[float, float]
     return bound, effective
 
 
+def _stretched(drawn: Blocks, columns: tuple[int, ...], spread: Spread) -> AnyArray:
+    """Return the fraction of each replicate, farther from their median where that is uncertain."""
+    fractions = drawn.cells[:, list(columns)].sum(axis=1) / drawn.totals
+    middle = np.median(fractions)
+    return np.asarray(np.clip(middle + spread.stretch * (fractions - middle), 0.0, 1.0))
+
+
 def _interval(
     decision: Decision,
     blocks: Blocks,
@@ -214,9 +221,10 @@ def _interval(
     exact = exact_interval(share * worth, worth, confidence=params.interval)
     if not drawn:
         return exact
-    fractions = [view.cells[:, list(columns)].sum(axis=1) / view.totals for view in drawn]
+    fractions = [_stretched(view, columns, spread) for view in drawn]
     held = np.repeat(weights, [len(part) for part in fractions])
-    lo, hi = weighted_quantiles(np.concatenate(fractions), held, (spread.tail, 1 - spread.tail))
+    tail = (1 - params.interval) / 2
+    lo, hi = weighted_quantiles(np.concatenate(fractions), held, (tail, 1 - tail))
     few = len(blocks.cells) < params.bootstrap_min_blocks
     if few or lo == hi or decision.n in (0, decision.total):
         return min(lo, exact[0]), max(hi, exact[1])

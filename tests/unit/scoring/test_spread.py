@@ -27,7 +27,7 @@ def test_few_blocks_get_the_small_sample_correction() -> None:
     found = measure_spread(blocks_of(shares), (1,), level=0.95)
     assert found.own == pytest.approx(shares.var() / 5)
     assert found.variance == pytest.approx(shares.var(ddof=1) / 5)
-    assert found.tail == pytest.approx(stats.norm.cdf(stats.t.ppf(0.025, 4)))
+    assert found.stretch == pytest.approx(stats.t.ppf(0.025, 4) / stats.norm.ppf(0.025))
     assert found.draws == 4
 
 
@@ -78,7 +78,7 @@ def test_it_does_not_depend_on_where_the_lattice_begins() -> None:
 
 def test_nothing_varies_nothing_is_inflated() -> None:
     found = measure_spread(blocks_of(np.full((6, 6), 0.2)), (1,), level=0.95)
-    assert (found.variance, found.draws, found.tail) == (0.0, 36, pytest.approx(0.025))
+    assert (found.variance, found.draws, found.stretch) == (0.0, 36, 1.0)
 
 
 def test_views_are_drawn_alike() -> None:
@@ -97,8 +97,8 @@ def test_views_are_drawn_alike() -> None:
 
 
 def test_five_waves_are_as_many_degrees_of_freedom() -> None:
-    """The square of a half-width over the variance of the waves is that of t with five."""
+    """Where the waves see more than the blocks, the interval is that of t with five."""
     generator = np.random.default_rng(4)
     share = np.kron(generator.normal(0.3, 0.1, (4, 4)), np.ones((3, 3))).clip(0, 1)
     found = measure_spread(blocks_of(share), (1,), level=0.95)
-    assert stats.norm.ppf(found.tail) == pytest.approx(stats.t.ppf(0.025, N_WAVES))
+    assert found.stretch * stats.norm.ppf(0.025) == pytest.approx(stats.t.ppf(0.025, N_WAVES))

@@ -4,8 +4,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pathology.config import load_config
+from pathology.scoring import (
+    ClusterSizes,
+    Evidence,
+    PatternCounts,
+    apply_rules,
+    load_guideline,
+    pattern_codes,
+)
 from pathology.scoring.bootstrap import Blocks, make_blocks, resample, resample_views
 from pathology.scoring.spread import N_WAVES, measure_spread
+from pathology.scoring.uncertainty import assess
+from pathology.scoring.views import find_clusters
 
 
 def blocks_of(share: np.ndarray, *, per: int = 100) -> Blocks:
@@ -102,3 +113,54 @@ def test_five_waves_are_as_many_degrees_of_freedom() -> None:
     share = np.kron(generator.normal(0.3, 0.1, (4, 4)), np.ones((3, 3))).clip(0, 1)
     found = measure_spread(blocks_of(share), (1,), level=0.95)
     assert found.stretch * stats.norm.ppf(0.025) == pytest.approx(stats.t.ppf(0.025, N_WAVES))
+
+
+def test_a_cluster_is_as_large_in_replicates_of_fewer_blocks() -> None:
+    """Thirty intense cells of 6,000 in one half of the tumour: few blocks are drawn, each for many.
+
+    They are below the floor and present as a cluster only: without its size put right, no replicate
+    would have it.
+    """
+    share = np.zeros((5, 6))
+    share[:, 3:] = 0.01
+    blocks = blocks_of(share, per=200)
+    cells = blocks.cells[:, [0, 2, 3, 4, 1]]  # what was column 1 is complete and intense
+    members = np.zeros((30, 3), dtype=np.int64)
+    members[:, 0] = members[:, 1] = cells[:, 4]
+    params, guideline = load_config().scoring, load_guideline("asco-cap-breast-2018")
+    decision = apply_rules(
+        PatternCounts(unstained=5970, intense_complete=30),
+        guideline=guideline,
+        params=params,
+        clusters=ClusterSizes(complete_intense=30),
+    )
+    assert decision.score == "2+"
+    whole = Blocks(cells=cells, members=members, places=blocks.places)
+    draws = measure_spread(whole, (4,), level=0.95).draws
+    assert draws < 15
+    found = assess(decision, whole, guideline=guideline, params=params, unseen=0)
+    assert found.agreement is not None
+    assert found.agreement > 0.6
+
+
+def test_far_above_the_floor_every_cell_is_a_member() -> None:
+    generator = np.random.default_rng(6)
+    n = 1000
+    x, y = generator.uniform(0, 9000, (2, n)).astype(np.float32)
+    intensity = np.where(np.arange(n) < 600, 4, 0).astype(np.uint8)
+    intensity[-8:] = 3
+    evidence = Evidence(
+        x_um=x,
+        y_um=y,
+        intensity=intensity,
+        complete=intensity == 4,
+        membrane_od=np.zeros(n, dtype=np.float32),
+        tissue_mm2=81.0,
+    )
+    params, guideline = load_config().scoring, load_guideline("asco-cap-breast-2018")
+    codes = pattern_codes(evidence.intensity, evidence.complete)
+    exact, _ = find_clusters(evidence, codes, guideline, params)
+    quick, _ = find_clusters(evidence, codes, guideline, params, only_rare=True)
+    assert not exact.any()  # a cell in 80,000 µm² touches nobody
+    assert quick[:, 0].tolist() == (intensity == 4).tolist()
+    assert not quick[:, 2].any()  # eight cells are looked at as they lie

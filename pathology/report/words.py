@@ -199,7 +199,7 @@ FLAG_WORDS: Final = MappingProxyType(
     {
         "borderline": _flag(
             "close to a cut-off",
-            "The deciding percentage is close to a cut-off: a second reader should look.",
+            "The score is close to another one, or not stable: a second reader should look.",
         ),
         "invasive_region_unverified": _flag(
             "invasive region not confirmed",
@@ -327,7 +327,7 @@ FLAG_WORDS: Final = MappingProxyType(
             "not used.",
         ),
         "bootstrap_unstable": _flag(
-            "score depends on the tiles chosen",
+            "score depends on tiles or scale",
             "Other tiles of the same tumour, or a slightly different scale of density, would often "
             "give another score.",
         ),

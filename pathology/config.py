@@ -155,11 +155,14 @@ class ScoringConfig(_Section):
     bootstrap_min_blocks: Annotated[int, Field(ge=1)]
     interval: Annotated[float, Field(gt=0.0, lt=1.0)]
     boot_share_min: Share
+    # The same gain twofold off either way: beyond, no cut-off means anything.
+    gain_sd: Annotated[float, Field(ge=0.0, le=0.7)]
     intra_block_correlation: Share
     ultralow_max_pct: Annotated[float, Field(ge=0.0, le=100.0)]
     ultralow_confidence: Annotated[float, Field(gt=0.0, lt=1.0)]
     unseen_density_per_mm2: NonNegative
     tumour_share_min: Share
+    sure_probability: Share
     group_nuclei: Annotated[int, Field(ge=1, le=100)]
     group_tumour: Annotated[int, Field(ge=1, le=100)]
     group_radius_um: Positive
@@ -201,8 +204,9 @@ class CalibrationStamp(_Section):
         Weights that it was made with; None where it holds for all.
     site, assay
         What it holds for, where known.
-    gain
-        Densities of the laboratory against the reference scale.
+    gain, gain_interval
+        Densities of the laboratory against the reference scale, and its 95 % interval; None where
+        none was stated.
     slides
         Quickhash and size in bytes of the slides that it was fitted on.
     """
@@ -213,6 +217,7 @@ class CalibrationStamp(_Section):
     site: str | None = None
     assay: str | None = None
     gain: Positive
+    gain_interval: tuple[Positive, Positive] | None = None
     slides: tuple[tuple[str, int], ...] = ()
 
 

@@ -55,6 +55,7 @@ class ReasonCode(StrEnum):
     OUT_OF_FOCUS = "out_of_focus"
     CLIPPED_IMAGE = "clipped_image"
     CONTROL_FAILED = "control_failed"
+    SPECIMEN_TYPE_UNKNOWN = "specimen_type_unknown"
 
 
 #: Codes that mean "could not be read or processed"; all others mean "seen, and rightly not scored".

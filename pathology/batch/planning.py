@@ -9,8 +9,8 @@ from pathlib import Path
 from pathology.batch.inputs import collect_inputs
 from pathology.batch.readers import ReaderFactory, make_factory
 from pathology.config import Config, load_config
-from pathology.errors import SlideError
-from pathology.pipeline import SlideRequest
+from pathology.errors import ReasonCode, SlideError
+from pathology.pipeline import SlideRequest, check_specimens
 from pathology.scoring import load_guideline
 from pathology.tiling import InputSpec, lay_grid, select_tiles
 from pathology.tissue import find_tissue
@@ -129,6 +129,7 @@ def plan_slides(
     load_guideline(config.scoring.guideline)
     spec = (factory or make_factory(model)).spec
     found = collect_inputs(inputs, mpp=mpp)
+    check_specimens(config, found.requests)
     slides = [_plan_slide(request, spec, config) for request in found.requests]
     return slides, len(found.skipped)
 
@@ -142,6 +143,11 @@ def _plan_slide(request: SlideRequest, spec: InputSpec, config: Config) -> Plann
             finding = find_tissue(slide, config)
     except SlideError as error:
         return PlannedSlide(path=request.name, refusal=f"{error.reason}: {error}")
+    refusals = [
+        f"{code}: {text}" for code, text in zip(finding.reasons, finding.explanations, strict=True)
+    ]
+    if not load_guideline(config.scoring.guideline).for_specimen(request.specimen_type):
+        refusals.append(f"{ReasonCode.SPECIMEN_TYPE_UNKNOWN}: not stated in the manifest")
     grid = lay_grid(info.bounds, info.spacing, spec, tile_px=config.tiling.tile_px)
     tiles = select_tiles(grid, finding.tissue, min_fraction=config.tissue.min_tile_fraction)
     return PlannedSlide(
@@ -149,8 +155,5 @@ def _plan_slide(request: SlideRequest, spec: InputSpec, config: Config) -> Plann
         tissue_mm2=finding.tissue_mm2,
         tiles=len(tiles),
         mpp=info.spacing.mean,
-        refusal="; ".join(
-            f"{code}: {text}"
-            for code, text in zip(finding.reasons, finding.explanations, strict=True)
-        ),
+        refusal="; ".join(refusals),
     )

@@ -24,6 +24,7 @@ from pathology.runs import (
     RunOrigin,
     SlideFolder,
     SlideResult,
+    atomic_write_bytes,
     now,
     path_text,
     read_results,
@@ -31,7 +32,7 @@ from pathology.runs import (
     write_cases,
     write_results,
 )
-from pathology.runs.layout import RESULTS_CSV, RUN
+from pathology.runs.layout import ISH_JSON, RESULTS_CSV, RUN
 from pathology.scoring import TILE_FLAG, load_guideline
 from pathology.stain.calibration import (
     CALIBRATED_KEYS,
@@ -250,6 +251,9 @@ class _Run:
             fresh.append(rescore_slide(request))
             observer.slide_finished(fresh[-1])
         ordered = write_results(folder.path, fresh)
+        # What was counted by hybridisation does not depend on how IHC was scored.
+        if (self.source / ISH_JSON).is_file():
+            atomic_write_bytes(folder.path / ISH_JSON, (self.source / ISH_JSON).read_bytes())
         write_cases(folder.path, ordered)
         self._write_info(folder, changes, ordered)
         return ordered

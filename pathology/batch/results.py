@@ -7,6 +7,7 @@ from typing import Protocol
 from pathology.batch.messages import Job
 from pathology.errors import ReasonCode, SlideError
 from pathology.runs import SlideResult, result_from_error
+from pathology.scoring import load_guideline, provenance_flags
 
 __all__ = ["ModelIdentity", "failed_result"]
 
@@ -62,6 +63,9 @@ def failed_result(
         expected_score=request.expected_score or None,
         index_block=request.index_block or None,
         guideline=job.config.scoring.guideline,
+        flags=provenance_flags(
+            load_guideline(job.config.scoring.guideline), ihc_score=None, assay=request.assay
+        ),
         config_hash=job.config.hash,
         calibration=job.config.calibration.title if job.config.calibration else None,
         model=model.name,

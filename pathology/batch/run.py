@@ -19,7 +19,12 @@ from pathology.batch.observer import LoggingObserver, Observer, SilentObserver
 from pathology.batch.readers import ReaderFactory, make_factory
 from pathology.config import Config, load_config
 from pathology.errors import OutputError, SlideError, UsageError
-from pathology.pipeline import SlideRequest, slide_identity
+from pathology.pipeline import (
+    SlideRequest,
+    check_guideline,
+    check_specimens,
+    slide_identity,
+)
 from pathology.provenance import versions
 from pathology.runs import (
     RunFolder,
@@ -31,7 +36,6 @@ from pathology.runs import (
     write_cases,
     write_results,
 )
-from pathology.scoring import load_guideline
 from pathology.stain.calibration import check_model
 
 __all__ = ["TablesError", "score_folder"]
@@ -108,14 +112,16 @@ def score_folder(
     """
     _refuse_unguarded_script()
     config = config or load_config()
-    load_guideline(config.scoring.guideline)  # a wrong name must not bind the folder
     device = device or config.runtime.device
     factory = make_factory(model)
+    # A wrong name must not bind the folder.
+    check_guideline(config, tiles=getattr(factory, "kind", "cells") == "tiles")
     check_model(config.calibration, name=factory.name, sha256=factory.sha256)
     if not isinstance(inputs, Inputs):
         inputs = collect_inputs(inputs, mpp=mpp, regions=regions, exclude=(Path(out),))
     elif mpp is not None or regions is not None:
         raise UsageError("mpp and regions are given to collect_inputs, not to score_folder")
+    check_specimens(config, inputs.requests)
     ids = inputs.ids
     key = RunKey.of(config, model=factory.name, model_sha256=factory.sha256)
     observer = observer or SilentObserver()

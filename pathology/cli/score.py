@@ -53,7 +53,12 @@ def score(
     ] = None,
     guideline: Annotated[
         str | None,
-        typer.Option("--guideline", metavar="NAME", help="Default: the configuration's."),
+        typer.Option(
+            "--guideline",
+            metavar="NAME",
+            help="asco-cap-breast-2018, db04-approx (not verified), gastric-inclusive or "
+            "gastric-strict (manifest with specimen_type). Default: the configuration's.",
+        ),
     ] = None,
     gap_policy: Annotated[
         str | None,

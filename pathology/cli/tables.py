@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pathology.cli.display import outcome
+from pathology.report import guideline_notes
 from pathology.runs import RunOrigin, SlideResult
 
 __all__ = ["print_changes", "print_results", "stdout_console", "summary_line"]
@@ -48,6 +49,8 @@ def print_results(results: Sequence[SlideResult], *, console: Console | None = N
     console.print(table)
     _print_failures(console, [item for item in results if item.status == "failed"])
     console.print(summary_line(results), markup=False, highlight=False, soft_wrap=True)
+    for text in guideline_notes(results):
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     if any(_EVERYWHERE in result.flags and result.ihc_score for result in results):
         console.print("The model chose the invasive region; nobody has verified it yet.")
 

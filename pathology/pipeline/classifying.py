@@ -73,8 +73,11 @@ class ClassifiedTiles(TileReading):
         del config
         return ContinuousScores()
 
-    def score(self, config: Config, refusals: Sequence[ReasonCode]) -> SlideScore:
-        """Score the slide by the guideline, on counts of tiles."""
+    def score(
+        self, config: Config, refusals: Sequence[ReasonCode], *, specimen_type: str = ""
+    ) -> SlideScore:
+        """Score the slide by the guideline, on counts of tiles; it has one kind of specimen."""
+        del specimen_type
         evidence = tile_evidence(
             self.rows,
             self.spacing,

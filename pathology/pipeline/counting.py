@@ -137,12 +137,15 @@ def look_around(
     x_um: FloatArray,
     y_um: FloatArray,
     counts: BoolArray,
+    probability: FloatArray,
     *,
     area: TissueMask,
     spacing: Spacing,
     params: ScoringConfig,
-) -> tuple[int, int]:
-    """Count all nuclei of a tile, and its tumour cells that lie among others of their kind.
+) -> tuple[int, int, int]:
+    """Count all nuclei of a tile, its sure tumour cells, and those that lie among others.
+
+    Only sure cells speak for the presence of tumour: in tissue without any, a network wavers.
 
     Parameters
     ----------
@@ -150,11 +153,14 @@ def look_around(
         (n,) float32: centres of all cells of one tile.
     counts
         (n,) bool: the cells that count as tumour.
+    probability
+        (n,) float32, 0 to 1: their tumour probability.
     area, spacing
         As in :func:`judge_cells`.
     params
         The section ``scoring`` of the configuration.
     """
     near = inside(area, x_um / spacing.x, y_um / spacing.y) | counts
-    grouped = grouped_cells(x_um[near], y_um[near], counts[near], params)
-    return int(np.count_nonzero(near)), int(np.count_nonzero(grouped))
+    sure = counts & (probability >= np.float32(params.sure_probability))
+    grouped = grouped_cells(x_um[near], y_um[near], sure[near], params)
+    return int(np.count_nonzero(near)), int(np.count_nonzero(sure)), int(np.count_nonzero(grouped))

@@ -59,8 +59,9 @@ class TileReading:
         Why tiles failed, with their number.
     tumour_um2
         Area of the evaluable tumour cells of each tile, µm².
-    n_nuclei, n_grouped
-        Cells of any class in evaluable tissue, and those tumour cells that lie in groups.
+    n_nuclei, n_sure, n_grouped
+        Cells of any class in evaluable tissue, the sure tumour cells among them, and those of them
+        that lie in groups.
     tumour_drawn
         A person drew the tumour: its presence is not asked.
     """
@@ -72,11 +73,24 @@ class TileReading:
     failures: Counter[str] = field(default_factory=Counter)
     tumour_um2: list[float] = field(default_factory=list)
     n_nuclei: int = 0
+    n_sure: int = 0
     n_grouped: int = 0
     tumour_drawn: bool = False
+    _off_scale: list[AnyArray] = field(default_factory=list)
     _columns: dict[str, list[AnyArray]] = field(
         default_factory=lambda: {name: [] for name in EVIDENCE_COLUMNS}
     )
+
+    def add_around(self, nuclei: int, sure: int, grouped: int) -> None:
+        """Add what speaks for tumour in a tile."""
+        self.n_nuclei += nuclei
+        self.n_sure += sure
+        self.n_grouped += grouped
+
+    def add_off_scale(self, kinds: AnyArray | None) -> None:
+        """Add the kinds of cells that count at other gains of the scale; None where it is exact."""
+        if kinds is not None:
+            self._off_scale.append(kinds)
 
     def add_evaluable(self, columns: Mapping[str, AnyArray], sums: TileSums) -> None:
         """Add cells that count, and what they add up to, tile by tile."""
@@ -114,7 +128,9 @@ class TileReading:
         # An exact sum, whatever the order in which tiles were read.
         return math.fsum(self.tumour_um2) / 1e6
 
-    def score(self, config: Config, refusals: Sequence[ReasonCode]) -> SlideScore:
+    def score(
+        self, config: Config, refusals: Sequence[ReasonCode], *, specimen_type: str = ""
+    ) -> SlideScore:
         """Score the slide by the guideline.
 
         Parameters
@@ -123,10 +139,13 @@ class TileReading:
             Configuration.
         refusals
             Reasons why there can be no score that were found before.
+        specimen_type
+            As the manifest states it.
         """
         return score_evidence(
             self.evidence(),
             config.scoring,
+            specimen_type=specimen_type,
             limit_of_blank_od=config.measurement.limit_of_blank_od,
             refusals=refusals,
         )
@@ -143,6 +162,7 @@ class TileReading:
             failed_tissue_mm2=min(self.failed_mm2, self.tissue_mm2),
             n_in_situ_excluded=self.n_in_situ,
             presence=self._presence(),
+            off_scale=np.concatenate(self._off_scale, axis=1) if self._off_scale else None,
         )
 
     def continuous(self, config: Config) -> ContinuousScores:
@@ -173,5 +193,4 @@ class TileReading:
     def _presence(self) -> Presence | None:
         if self.tumour_drawn:
             return None
-        n_tumour = sum(len(part) for part in self._columns["x_um"])
-        return Presence(n_tumour=n_tumour, n_nuclei=self.n_nuclei, n_grouped=self.n_grouped)
+        return Presence(n_tumour=self.n_sure, n_nuclei=self.n_nuclei, n_grouped=self.n_grouped)

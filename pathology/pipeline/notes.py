@@ -25,7 +25,7 @@ from pathology.runs import (
     count_columns,
     result_from_error,
 )
-from pathology.scoring import ContinuousScores, SlideScore
+from pathology.scoring import ContinuousScores, SlideScore, load_guideline, provenance_flags
 from pathology.tissue import Regions, TissueFinding
 
 __all__ = ["Notes"]
@@ -161,6 +161,7 @@ class Notes:
         # A number of a slide without a score would be read as one that may be used.
         columns |= vars(continuous) if scored else {}
         region_flags = {"invasive_region_unverified"} if score.counts.total else set()
+        region_flags |= self._provenance(score.ihc_score)
         message = f"{self.path}: {columns['deciding_clause']}"
         return SlideResult(
             **self._fields(set(score.flags) | region_flags),
@@ -171,8 +172,14 @@ class Notes:
 
     def stopped(self, error: SlideError) -> SlideResult:
         """Make the result of a slide that an error ended."""
-        known = {**self._fields(set()), "outputs": ()}
+        known = {**self._fields(self._provenance(None)), "outputs": ()}
         return result_from_error(error, **known)
+
+    def _provenance(self, ihc_score: str | None) -> set[str]:
+        """Return what is to be said of the guideline and the assay."""
+        guideline = load_guideline(self.known["guideline"])
+        assay = self.known.get("assay") or ""
+        return set(provenance_flags(guideline, ihc_score=ihc_score, assay=assay))
 
     def _fields(self, flags: set[str]) -> Mapping[str, Any]:
         return {

@@ -78,6 +78,7 @@ def judge_quality(finding: TissueFinding, reading: TileReading, config: Config) 
         measured["out_of_focus_tissue_share"] = shares.of_tissue
     if reading.n_nuclei:
         measured["nuclei"] = reading.n_nuclei
+        measured["sure_tumour_cells"] = reading.n_sure
         measured["grouped_tumour_cells"] = reading.n_grouped
     tiles = isinstance(reading, ClassifiedTiles)
     minimum = params.min_tumour_tiles if tiles else params.min_tumour_cells

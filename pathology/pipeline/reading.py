@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pathology.cells.gains import off_scale_kinds
 from pathology.cells.reader import AnyReader, TileReader
 from pathology.cells.table import CellTable
 from pathology.config import Config
@@ -131,18 +132,19 @@ def read_all_tiles(
             counted = cells.take(counts)
             sums = _sums(counted)
             reading.add_classes(classes)
+            reading.add_off_scale(off_scale_kinds(counted.ray_od, counted.cytoplasm_od, config))
             reading.add_evaluable(vars(counted), sums)
             if not drawn:
-                nuclei, grouped = look_around(
+                around = look_around(
                     cells.x_um,
                     cells.y_um,
                     counts,
+                    cells.tumour_probability,
                     area=area,
                     spacing=grid.spacing,
                     params=config.scoring,
                 )
-                reading.n_nuclei += nuclei
-                reading.n_grouped += grouped
+                reading.add_around(*around)
             yield _row(tile, cells.n, sums)
 
     walk_tiles(slide, finding, grid, reader, reading, read, config=config, advance=advance)

@@ -56,7 +56,7 @@ from pathology.tissue import (
 __all__ = ["RescoreRequest", "can_be_rescored", "has_tables", "rescore_slide"]
 
 #: Settings that decide whether tumour cells lie in groups.
-_GROUPS = ("group_nuclei", "group_tumour", "group_radius_um")
+_GROUPS = ("sure_probability", "group_nuclei", "group_tumour", "group_radius_um")
 #: Fields of a result that are about the slide and not about what its cells say.
 _KEPT = (
     "case_id",
@@ -268,8 +268,8 @@ class _Job:
                 task=task,
             )
             if not task.groups:
-                found.reading.n_nuclei = measured(self.old, "nuclei")
-                found.reading.n_grouped = measured(self.old, "grouped_tumour_cells")
+                names = ("nuclei", "sure_tumour_cells", "grouped_tumour_cells")
+                found.reading.add_around(*(measured(self.old, name) for name in names))
         unread = sum(row.status == "failed" for row in rows) - (self.old.failed_tiles or 0)
         if unread:
             found.reading.failures[_NOT_READ] = unread
@@ -298,7 +298,9 @@ class _Job:
     ) -> SlideResult:
         reading, target = found.reading, self.request.target
         quality = judge_quality(finding, reading, self.config)
-        score = reading.score(self.config, quality.reasons)
+        score = reading.score(
+            self.config, quality.reasons, specimen_type=self.old.specimen_type or ""
+        )
         self.notes.add_reading(reading, quality)
         continuous = reading.continuous(self.config)
         tiles = write_tiles(target.tiles, reading.rows)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pathology.cells.classify import MembraneClass, classify
+from pathology.cells.gains import off_scale_kinds
 from pathology.cells.table import PATTERNS
 from pathology.config import Config
 from pathology.pipeline.areas import evaluable_area
@@ -38,7 +39,7 @@ _OTHER = 5
 _MEMBRANE = tuple(item.name for item in fields(MembraneClass))
 #: Columns of the cells that count, and of all cells where their neighbours are asked for.
 _COUNTED = (*EVIDENCE_COLUMNS, "area_um2", "tile_id")
-_EVERYONE = ("tile_id", "x_um", "y_um", "evaluable")
+_EVERYONE = ("tile_id", "x_um", "y_um", "evaluable", "tumour_probability")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +133,10 @@ def restore_cells(
         reading.add_classes(cells["cell_class"])
         changed.add(cells)
         everyone.add(cells)
-        counted.add(cells, rows=cells["evaluable"])
+        counts = cells["evaluable"]
+        rays, cytoplasm = cells["ray_od"][counts], cells["cytoplasm_od"][counts]
+        reading.add_off_scale(off_scale_kinds(rays, cytoplasm, config))
+        counted.add(cells, rows=counts)
     if everyone.names:
         _count_groups(reading, everyone.joined(), area, config)
     reading.rows = _count_cells(reading, rows, counted.joined())
@@ -193,10 +197,11 @@ class _Pile:
 
 def _needed(task: Task) -> tuple[str, ...]:
     """Name the stored columns that a task looks at."""
-    names = {*_COUNTED, "cell_class", "evaluable"}
+    # Rays are classed again even where nothing changes: at other gains, for the uncertainty.
+    names = {*_COUNTED, "cell_class", "evaluable", "ray_od", "cytoplasm_od"}
     if task.classes:
-        names = names - set(_MEMBRANE) | {"ray_od", "cytoplasm_od"}
-    if task.places:
+        names -= set(_MEMBRANE)
+    if task.places or task.groups:
         names |= {"tumour_probability"}
     return tuple(sorted(names))
 
@@ -237,12 +242,13 @@ def _count_groups(
     tiles = cells["tile_id"] if cells else np.zeros(0, dtype=np.int64)
     edges = [*np.flatnonzero(np.diff(tiles, prepend=-1)).tolist(), len(tiles)]
 
-    def look(k: int) -> tuple[int, int]:
+    def look(k: int) -> tuple[int, int, int]:
         part = slice(edges[k], edges[k + 1])
         return look_around(
             cells["x_um"][part],
             cells["y_um"][part],
             cells["evaluable"][part],
+            cells["tumour_probability"][part],
             area=area,
             spacing=reading.spacing,
             params=config.scoring,
@@ -250,8 +256,8 @@ def _count_groups(
 
     with ThreadPoolExecutor(max_workers=2) as pool:
         found = list(pool.map(look, range(len(edges) - 1)))
-    reading.n_nuclei = sum(nuclei for nuclei, _ in found)
-    reading.n_grouped = sum(grouped for _, grouped in found)
+    for around in found:
+        reading.add_around(*around)
 
 
 def _count_cells(

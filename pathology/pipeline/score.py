@@ -12,6 +12,7 @@ from pathology.pipeline.areas import add_drawn_tumour
 from pathology.pipeline.calibrated import calibration_columns, calibration_flags
 from pathology.pipeline.classifying import take_all_tiles
 from pathology.pipeline.gathered import TileReading
+from pathology.pipeline.guided import check_guideline
 from pathology.pipeline.notes import Notes
 from pathology.pipeline.pictures import write_pictures
 from pathology.pipeline.quality import judge_quality
@@ -114,6 +115,7 @@ def score_slide(
         report=progress or (lambda _: None),
     )
     check_model(job.config.calibration, name=job.reader.name, sha256=job.reader.sha256)
+    check_guideline(job.config, tiles=isinstance(job.reader, TileClassifier))
     try:
         return job.run()
     except SlideError as error:
@@ -211,7 +213,9 @@ class _Job:
         )
         self.report(Progress(stage="score"))
         quality = judge_quality(finding, reading, self.config)
-        score = reading.score(self.config, quality.reasons)
+        score = reading.score(
+            self.config, quality.reasons, specimen_type=self.request.specimen_type
+        )
         self.notes.add_reading(reading, quality)
         result = self.notes.result(score, quality, reading.continuous(self.config))
         self.report(Progress(stage="report"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathology.report.export import EXPORT_KINDS, check_kinds, export
 from pathology.report.field import draw_field
 from pathology.report.geojson import GeoJsonOptions, export_geojson
+from pathology.report.guidelines import guideline_label, guideline_notes
 from pathology.report.html import export_html
 from pathology.report.pictures import draw_heatmap, draw_overview
 from pathology.report.scene import Backdrop, Outline, TileMarks
@@ -30,5 +31,7 @@ __all__ = [
     "export_geojson",
     "export_html",
     "flag_words",
+    "guideline_label",
+    "guideline_notes",
     "reason_words",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pathology.cells.table import PATTERNS
+from pathology.report.guidelines import guideline_label, has_low_tiers
 from pathology.report.palette import TIER_LABELS
 from pathology.report.words import REGION_SOURCE_WORDS
 from pathology.runs.result import SlideResult
@@ -122,7 +123,7 @@ class Facts:
         if row.deciding_lo is not None and row.deciding_hi is not None:
             lines.append(
                 f"Deciding percentage lies between {percent(row.deciding_lo)} "
-                f"and {percent(row.deciding_hi)} (interval from resampled tiles)."
+                f"and {percent(row.deciding_hi)} (resampled tiles and scale of density)."
             )
         if row.distance_to_cutoff_pp is not None:
             points = abs(row.distance_to_cutoff_pp)
@@ -147,12 +148,13 @@ class Facts:
     def boot_shares(self) -> tuple[tuple[str, float], ...]:
         """How often resampled tiles gave each score, highest score first; none if not known."""
         row = self.result
+        low = has_low_tiers(row.guideline)
         pairs = (
             ("3+", row.boot_share_3),
             ("2+", row.boot_share_2),
             ("1+", row.boot_share_1),
-            ("0, ultralow", row.boot_share_ultralow),
-            ("0, null", row.boot_share_null),
+            ("0, ultralow" if low else "0, some staining", row.boot_share_ultralow),
+            ("0, null" if low else "0, no staining", row.boot_share_null),
         )
         return tuple((name, share) for name, share in pairs if share is not None)
 
@@ -164,7 +166,7 @@ class Facts:
         if row.model:
             lines.append(f"Model {row.model} ({(row.model_sha256 or '')[:12]})")
         if row.guideline:
-            text = f"Guideline {row.guideline}"
+            text = f"Guideline {guideline_label(row.guideline)}"
             lines.append(text + (f", calibration {row.calibration}" if row.calibration else ""))
         if row.mpp is not None:
             lines.append(f"Pixel size {row.mpp:.4g} µm/px, from the {row.mpp_source}")

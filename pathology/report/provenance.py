@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathology import __version__
 from pathology.report.facts import percent
+from pathology.report.guidelines import guideline_label
 from pathology.report.words import REGION_SOURCE_WORDS
 from pathology.runs.result import SlideResult
 
@@ -61,7 +62,7 @@ def provenance_rows(result: SlideResult) -> list[tuple[str, str]]:
     if region and result.regions and result.regions.name:
         region = f"{region} ({result.regions.name})"
     rows: list[tuple[str, str | None]] = [
-        ("Guideline", result.guideline),
+        ("Guideline", guideline_label(result.guideline)),
         ("Rule", result.deciding_rule),
         ("Calibration", result.calibration),
         ("Assay", result.assay),

@@ -186,6 +186,12 @@ REASON_WORDS: Final = MappingProxyType(
             "The control tissue of this slide or stain run did not stain as it must.",
             "Repeat the stain with valid controls.",
         ),
+        ReasonCode.SPECIMEN_TYPE_UNKNOWN: _why(
+            "Specimen type not stated",
+            "The guideline scores resections and biopsies by different rules, and the manifest "
+            "does not say which this is; it is not guessed.",
+            "State resection or biopsy in the manifest's column `specimen_type`.",
+        ),
     }
 )
 
@@ -193,7 +199,7 @@ FLAG_WORDS: Final = MappingProxyType(
     {
         "borderline": _flag(
             "close to a cut-off",
-            "The deciding percentage is close to a cut-off: a second reader should look.",
+            "The score is close to another one, or not stable: a second reader should look.",
         ),
         "invasive_region_unverified": _flag(
             "invasive region not confirmed",
@@ -321,8 +327,29 @@ FLAG_WORDS: Final = MappingProxyType(
             "not used.",
         ),
         "bootstrap_unstable": _flag(
-            "score depends on the tiles chosen",
-            "Other tiles of the same tumour would often give another score.",
+            "score depends on tiles or scale",
+            "Other tiles of the same tumour, or a slightly different scale of density, would often "
+            "give another score.",
+        ),
+        "scale_unstable": _flag(
+            "score depends on the scale of density",
+            "Within the uncertainty of the optical density scale the whole slide would often get "
+            "another score.",
+        ),
+        "guideline_unverified": _flag(
+            "guideline not verified",
+            "The wording of this guideline was not seen at its source: its rules are an "
+            "approximation.",
+        ),
+        "assay_not_4B5": _flag(
+            "assay not known to be 4B5",
+            "The manifest names another clone than 4B5, or none: the lines between null, ultralow "
+            "and low were drawn with 4B5.",
+        ),
+        "small_population": _flag(
+            "few cells decided",
+            "The staining that decided lies in fewer than 10 % of the tumour cells: other samples "
+            "of this tumour may differ.",
         ),
     }
 )

@@ -93,6 +93,10 @@ class FinalCase:
         return None if place is None else self.keys[place].block_id
 
 
+#: Ranks of scores that have no tier: as those that have one.
+_UNTIERED = {"0": TIER_ORDER.index("her2_null"), "1+": TIER_ORDER.index("her2_low")}
+
+
 def group_cases(ordered: Iterable[SlideResult]) -> dict[tuple[str, bool], list[SlideResult]]:
     """Gather slides into cases.
 
@@ -121,8 +125,11 @@ def could_be_higher(slide: SlideResult) -> bool:
 
 
 def tier_rank(slide: SlideResult) -> int:
-    """Return the place of a slide's tier, lowest 0; -1 where it has none."""
-    return -1 if slide.her2_tier is None else TIER_ORDER.index(slide.her2_tier)
+    """Return the place of a slide's tier, lowest 0; -1 where it has neither tier nor score."""
+    if slide.her2_tier is not None:
+        return TIER_ORDER.index(slide.her2_tier)
+    # Guidelines without low tiers leave them empty; the score still ranks.
+    return _UNTIERED.get(slide.ihc_score or "", -1)
 
 
 def finish_case(slides: Sequence[SlideResult], ish: IshByBlock) -> FinalCase:

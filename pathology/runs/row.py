@@ -60,7 +60,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 NonNegative = Annotated[float, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Flag = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
+# Names of antibody clones keep their capitals: assay_not_4B5.
+Flag = Annotated[str, Field(pattern="^[a-z][a-zA-Z0-9_]*$")]
 
 
 class ResultRow(BaseModel):
@@ -245,7 +246,9 @@ class ResultRow(BaseModel):
             return
         if self.her2_status != _STATUS_OF[self.ihc_score]:
             raise ValueError(f"her2_status {self.her2_status} does not go with {self.ihc_score}")
-        if self.her2_tier not in _TIERS_OF[self.ihc_score]:
+        # Null, ultralow and low are terms of breast cancer: other guidelines leave them empty.
+        bare = self.her2_tier is None and self.ihc_score in ("0", "1+")
+        if not bare and self.her2_tier not in _TIERS_OF[self.ihc_score]:
             raise ValueError(f"her2_tier {self.her2_tier} does not go with {self.ihc_score}")
 
     def _check_counts(self) -> None:

@@ -19,7 +19,14 @@ from pathology.scoring.continuous import CellMeasures, ContinuousScores, continu
 from pathology.scoring.counts import PatternCounts
 from pathology.scoring.decision import ClusterSizes, Decision
 from pathology.scoring.evidence import Evidence
-from pathology.scoring.guidelines import Cutoff, Guideline, guideline_names, load_guideline
+from pathology.scoring.guidelines import (
+    SPECIMENS,
+    Cutoff,
+    Guideline,
+    guideline_names,
+    load_guideline,
+)
+from pathology.scoring.provenance import names_clone, provenance_flags
 from pathology.scoring.refusals import (
     FocusShares,
     Presence,
@@ -42,6 +49,7 @@ from pathology.scoring.tiles import (
 
 __all__ = [
     "RULE_SETS",
+    "SPECIMENS",
     "TILE_CLASSES",
     "TILE_FLAG",
     "CellMeasures",
@@ -75,7 +83,9 @@ __all__ = [
     "judge_presence",
     "largest_cluster",
     "load_guideline",
+    "names_clone",
     "pattern_codes",
+    "provenance_flags",
     "rederive_score",
     "score_evidence",
     "score_tiles",

@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from pathology.config import ScoringConfig
 from pathology.errors import ReasonCode
-from pathology.scoring.bootstrap import Blocks, make_blocks
-from pathology.scoring.clusters import contiguous_clusters
-from pathology.scoring.codes import counts_from_codes, pattern_codes
+from pathology.scoring.bootstrap import Blocks
+from pathology.scoring.codes import counts_from_codes
 from pathology.scoring.counts import PatternCounts
 from pathology.scoring.decision import ClusterSizes, Decision
 from pathology.scoring.evidence import Evidence
@@ -24,14 +21,10 @@ from pathology.scoring.slide_score import SlideScore
 from pathology.scoring.tiers import her2_status, her2_tier, ish_reflex
 from pathology.scoring.uncertainty import Uncertainty, assess
 from pathology.scoring.unseen import scores_with_unseen, unseen_cells
+from pathology.scoring.views import Views, make_views
 from pathology.scoring.wording import CELL_WORDING, Wording
-from pathology.types import BoolArray, U8Array
 
 __all__ = ["h_score", "score_evidence"]
-
-#: Patterns whose cells make up a cluster, by code: complete intense; complete of any intensity;
-#: incomplete moderate-intense.
-_CLUSTERED: tuple[tuple[int, ...], ...] = ((4,), (3, 4), (2,))
 
 
 def h_score(counts: PatternCounts) -> float | None:
@@ -68,6 +61,7 @@ def score_evidence(
     params: ScoringConfig,
     *,
     guideline: Guideline | None = None,
+    specimen_type: str | None = None,
     limit_of_blank_od: float = 0.0,
     refusals: Sequence[ReasonCode] = (),
     wording: Wording = CELL_WORDING,
@@ -85,6 +79,9 @@ def score_evidence(
         The section ``scoring`` of the configuration.
     guideline
         The guideline; None reads the one that ``params`` names.
+    specimen_type
+        As the manifest states it. Where the guideline's rules differ by it and it is not one of
+        theirs, there is no score (``specimen_type_unknown``): it is never guessed.
     limit_of_blank_od
         The limit of blank that was subtracted from the measurements, in OD. With 0 a score of 0 is
         flagged ``limit_of_blank_unset``: neither its null nor its ultralow can be claimed.
@@ -108,6 +105,7 @@ def score_evidence(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from pathology.config import load_config
     >>> n = 200
     >>> place = np.arange(n, dtype=np.float32) * 10
@@ -119,18 +117,16 @@ def score_evidence(
     >>> score.ihc_score, score.her2_tier, score.deciding_clause
     ('3+', 'her2_positive', '3+: 25.0 % complete intense > 10 % (50 of 200 cells)')
     """
-    chosen = guideline or load_guideline(params.guideline)
-    pattern = pattern_codes(evidence.intensity, evidence.complete)
-    members, clusters = _clusters(evidence, pattern, params)
+    named = guideline or load_guideline(params.guideline)
+    chosen = named.for_specimen(specimen_type)
     slide = _Slide(
         evidence=evidence,
         counts=counts_from_codes(evidence.intensity, evidence.complete),
-        clusters=clusters,
-        blocks=make_blocks(
-            evidence.x_um, evidence.y_um, pattern, members, block_um=params.bootstrap_block_um
-        ),
+        views=make_views(evidence, chosen or named, params),
         unseen=unseen_cells(evidence, params),
-        guideline=chosen,
+        guideline=chosen or named,
+        specimen_known=chosen is not None,
+        specimen_type=specimen_type,
         params=params,
         wording=wording,
     )
@@ -145,12 +141,21 @@ def score_evidence(
 class _Slide:
     evidence: Evidence
     counts: PatternCounts
-    clusters: ClusterSizes
-    blocks: Blocks
+    views: Views
     unseen: int
     guideline: Guideline
+    specimen_known: bool
+    specimen_type: str | None
     params: ScoringConfig
     wording: Wording
+
+    @property
+    def blocks(self) -> Blocks:
+        return self.views.blocks
+
+    @property
+    def clusters(self) -> ClusterSizes:
+        return self.views.clusters
 
     def common(self) -> dict[str, Any]:
         """Return the fields that do not depend on whether there is a score."""
@@ -168,38 +173,25 @@ class _Slide:
             "unseen_cells": self.unseen,
             "n_in_situ_excluded": self.evidence.n_in_situ_excluded,
             "n_blocks": len(self.blocks.cells),
+            "low_tiers": self.guideline.low_tiers,
         }
 
 
-def _clusters(
-    evidence: Evidence, pattern: U8Array, params: ScoringConfig
-) -> tuple[BoolArray, ClusterSizes]:
-    """Return (n, 3) bool: cells in clusters that are large enough, and the largest clusters."""
-    members = np.zeros((evidence.n, len(_CLUSTERED)), dtype=np.bool_)
-    largest = []
-    for column, codes in enumerate(_CLUSTERED):
-        rows = np.flatnonzero(np.isin(pattern, codes))
-        labels = contiguous_clusters(
-            evidence.x_um[rows], evidence.y_um[rows], params.cluster_link_um
-        )
-        sizes = np.bincount(labels)
-        members[rows, column] = sizes[labels] >= params.cluster_min_cells
-        largest.append(int(sizes.max(initial=0)))
-    return members, ClusterSizes(
-        complete_intense=largest[0],
-        complete_weak_moderate=largest[1],
-        incomplete_moderate_intense=largest[2],
-    )
-
-
 def _missing(slide: _Slide) -> set[ReasonCode]:
-    """Tell what evidence is missing for a score."""
+    """Tell what is missing for a score: of the evidence, and of what is known about the slide."""
+    unknown = set() if slide.specimen_known else {ReasonCode.SPECIMEN_TYPE_UNKNOWN}
+    return _missing_evidence(slide) | unknown
+
+
+def _missing_evidence(slide: _Slide) -> set[ReasonCode]:
     total, unseen, least = slide.counts.total, slide.unseen, slide.params.min_tumour_cells
     presence = slide.evidence.presence
     # Without word on the other nuclei, cells that were called tumour are believed.
     verdict = "present" if presence is None else judge_presence(presence, slide.params)
     if total >= least and verdict == "present":
-        return {ReasonCode.FAILED_TILES} if unseen and _could_change(slide) else set()
+        # Without the specimen type there are no rules to ask what could change.
+        asked = unseen and slide.specimen_known
+        return {ReasonCode.FAILED_TILES} if asked and _could_change(slide) else set()
     if unseen and slide.evidence.read_mm2 == 0:
         # Where nothing was read, nothing can be said about tumour.
         return {ReasonCode.FAILED_TILES}
@@ -244,6 +236,7 @@ def _refuse(slide: _Slide, reasons: tuple[ReasonCode, ...]) -> SlideScore:
     words = {
         ReasonCode.NO_TUMOUR: none,
         ReasonCode.TOO_FEW_CELLS: few,
+        ReasonCode.SPECIMEN_TYPE_UNKNOWN: _specimen_words(slide),
         ReasonCode.FAILED_TILES: f"up to {slide.unseen:,} tumour {wording.units} in tissue that "
         "could not be read, which could change the score",
     }
@@ -262,6 +255,14 @@ def _refuse(slide: _Slide, reasons: tuple[ReasonCode, ...]) -> SlideScore:
     )
 
 
+def _specimen_words(slide: _Slide) -> str:
+    stated = f"the specimen type {slide.specimen_type!r}" if slide.specimen_type else "none"
+    return (
+        f"guideline {slide.guideline.id} needs the specimen type "
+        f"({' or '.join(slide.guideline.specimens)}), and the manifest states {stated}"
+    )
+
+
 def _score(slide: _Slide, limit_of_blank_od: float) -> SlideScore:
     decision = _decide(slide)
     sure = assess(
@@ -270,6 +271,7 @@ def _score(slide: _Slide, limit_of_blank_od: float) -> SlideScore:
         guideline=slide.guideline,
         params=slide.params,
         unseen=slide.unseen,
+        off_scale=slide.views.off_scale,
     )
     flags = _flags(decision, sure, slide, limit_of_blank_od)
     shares = sure.shares or (None,) * len(OUTCOMES)
@@ -278,7 +280,9 @@ def _score(slide: _Slide, limit_of_blank_od: float) -> SlideScore:
         reasons=(),
         ihc_score=decision.score,
         her2_status=her2_status(decision.score),
-        her2_tier=her2_tier(decision.score, below_one=decision.below_one),
+        her2_tier=her2_tier(
+            decision.score, below_one=decision.below_one, low_tiers=slide.guideline.low_tiers
+        ),
         ish_reflex=ish_reflex(decision.score) or False,
         deciding_rule=decision.rule,
         deciding_clause=decision.clause,
@@ -294,7 +298,9 @@ def _score(slide: _Slide, limit_of_blank_od: float) -> SlideScore:
         boot_share_1=shares[2],
         boot_share_2=shares[3],
         boot_share_3=shares[4],
-        ultralow_upper_pct=sure.stained_upper if decision.score == "0" else None,
+        ultralow_upper_pct=sure.stained_upper
+        if decision.score == "0" and slide.guideline.low_tiers
+        else None,
         borderline="borderline" in flags,
         flags=flags,
         effective_cells=sure.effective,
@@ -307,19 +313,27 @@ def _flags(
 ) -> tuple[str, ...]:
     params, presence = slide.params, slide.evidence.presence
     unstable = sure.agreement is not None and sure.agreement < params.boot_share_min
-    null = decision.below_one == "null"
+    low_tiers = slide.guideline.low_tiers
+    null = low_tiers and decision.below_one == "null"
+    close = decision.distance_pp <= params.borderline_pp
     tests = {
-        "borderline": decision.distance_pp <= params.borderline_pp
+        "borderline": (close if decision.close is None else decision.close)
         or unstable
         or "gap_pattern" in decision.flags,
         "bootstrap_unstable": unstable,
+        "scale_unstable": sure.scale_agreement < params.boot_share_min,
         "few_blocks": len(slide.blocks.cells) < params.bootstrap_min_blocks,
         "failed_tiles": slide.unseen > 0,
         "scattered_tumour_cells": presence is not None
         and 2 * presence.n_grouped < presence.n_tumour,
-        "limit_of_blank_unset": decision.score == "0" and limit_of_blank_od <= 0,
-        # Tissue that could not be read may hold stained cells, however few.
+        "limit_of_blank_unset": low_tiers and decision.score == "0" and limit_of_blank_od <= 0,
+        # Tissue that could not be read may hold stained cells, however few; so may the same tissue
+        # a little darker.
         "ultralow_not_excluded": null
-        and (sure.stained_upper > params.ultralow_max_pct or slide.unseen > 0),
+        and (
+            sure.stained_upper > params.ultralow_max_pct
+            or slide.unseen > 0
+            or sure.stained_off_scale
+        ),
     }
     return tuple(sorted({*decision.flags, *(name for name, holds in tests.items() if holds)}))

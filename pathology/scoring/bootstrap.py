@@ -2,16 +2,17 @@
 
 Neighbouring cells are alike, so blocks of tissue are resampled, not cells. Blocks lie on a fixed
 lattice from the slide's origin. A contiguous cluster is present in a replicate when the replicate
-holds at least ``cluster_min_cells`` cells that belong to clusters of that size in the slide: a
-block that is drawn brings its part of the cluster, as often as it is drawn.
+holds enough cells that belong to clusters of the least size in the slide: a block that is drawn
+brings its part of the cluster, as often as it is drawn.
 
-Blocks are taken as independent. Where staining varies over distances that are not small against a
-block, neighbouring blocks are alike as well, and the interval is too narrow, though far less so
-than one for independent cells.
+Neighbouring blocks are alike as well where staining varies over long distances. So the spread of
+the share is measured apart (:mod:`pathology.scoring.spread`), and fewer blocks than there are get
+drawn, so that replicates scatter as much as that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from pathology.scoring.codes import N_PATTERNS
 from pathology.types import BoolArray, FloatArray, IntArray, U8Array
 
-__all__ = ["Blocks", "make_blocks", "resample"]
+__all__ = ["BlockGrid", "Blocks", "lay_blocks", "make_blocks", "resample", "resample_views"]
 
 #: Drawn block numbers held at once: 16 MB.
 _DRAWS_AT_ONCE = 2_000_000
@@ -32,19 +33,84 @@ class Blocks:
     Parameters
     ----------
     cells
-        (b, 5) int64: cells of each pattern, weakest first.
+        (b, 5) int64: cells of each column of the rule set, weakest first.
     members
-        (b, 3) int64: cells in contiguous clusters of complete intense, complete, and incomplete
-        moderate-intense cells.
+        (b, 3) int64: cells in contiguous clusters of each of its groups.
+    places
+        (b, 2) int64: column and row of each block in the lattice; None for replicates.
     """
 
     cells: IntArray
     members: IntArray
+    places: IntArray | None = None
 
     @property
     def totals(self) -> IntArray:
         """(b,) int64: cells of each block."""
         return np.asarray(self.cells.sum(axis=1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockGrid:
+    """Say which block each cell lies in; blocks without a cell are left out.
+
+    Parameters
+    ----------
+    index
+        (n,) int64: block of each cell.
+    places
+        (b, 2) int64: column and row of each block, in the order of rows, then columns.
+    """
+
+    index: IntArray
+    places: IntArray
+
+    def count(self, codes: U8Array, members: BoolArray) -> Blocks:
+        """Count cells by block.
+
+        Parameters
+        ----------
+        codes
+            (n,) uint8, 0 to 4, weakest first.
+        members
+            (n, 3) bool: cells in contiguous clusters.
+        """
+        b = len(self.places)
+        cells = np.bincount(self.index * N_PATTERNS + codes, minlength=b * N_PATTERNS)
+        held = [
+            np.bincount(self.index[members[:, k]], minlength=b) for k in range(members.shape[1])
+        ]
+        return Blocks(
+            cells=cells.reshape(b, N_PATTERNS).astype(np.int64),
+            members=np.column_stack(held).astype(np.int64),
+            places=self.places,
+        )
+
+
+def lay_blocks(x_um: FloatArray, y_um: FloatArray, *, block_um: float) -> BlockGrid:
+    """Find the block of each cell.
+
+    Parameters
+    ----------
+    x_um, y_um
+        (n,) float: centres in µm from the top left of level 0.
+    block_um
+        Side of a block in µm.
+
+    Examples
+    --------
+    >>> lay_blocks(np.array([10.0, 600.0]), np.zeros(2), block_um=500.0).places.tolist()
+    [[0, 0], [1, 0]]
+    """
+    if len(x_um) == 0:
+        return BlockGrid(index=np.zeros(0, dtype=np.int64), places=np.zeros((0, 2), dtype=np.int64))
+    col = np.floor(x_um.astype(np.float64) / block_um).astype(np.int64)
+    row = np.floor(y_um.astype(np.float64) / block_um).astype(np.int64)
+    width = int(col.max() - col.min()) + 1
+    key = (row - row.min()) * width + (col - col.min())
+    keys, index = np.unique(key, return_inverse=True)
+    places = np.column_stack((keys % width + col.min(), keys // width + row.min()))
+    return BlockGrid(index=index.astype(np.int64), places=places)
 
 
 def make_blocks(
@@ -76,27 +142,11 @@ def make_blocks(
     >>> blocks.cells.tolist()
     [[1, 0, 0, 0, 1], [0, 1, 0, 0, 0]]
     """
-    if len(x_um) == 0:
-        empty = np.zeros((0, N_PATTERNS), dtype=np.int64)
-        return Blocks(cells=empty, members=np.zeros((0, members.shape[1]), dtype=np.int64))
-    col = np.floor(x_um.astype(np.float64) / block_um).astype(np.int64)
-    row = np.floor(y_um.astype(np.float64) / block_um).astype(np.int64)
-    width = int(col.max() - col.min()) + 1
-    key = (row - row.min()) * width + (col - col.min())
-    places, index = np.unique(key, return_inverse=True)
-    b = len(places)
-    cells = np.bincount(index * N_PATTERNS + pattern, minlength=b * N_PATTERNS)
-    held = [
-        np.bincount(index[members[:, k]], minlength=b).astype(np.int64)
-        for k in range(members.shape[1])
-    ]
-    return Blocks(
-        cells=cells.reshape(b, N_PATTERNS).astype(np.int64), members=np.column_stack(held)
-    )
+    return lay_blocks(x_um, y_um, block_um=block_um).count(pattern, members)
 
 
-def resample(blocks: Blocks, *, replicates: int, seed: int) -> Blocks:
-    """Draw as many blocks as there are, with replacement, and add up their cells, many times.
+def resample(blocks: Blocks, *, replicates: int, seed: int, draws: int | None = None) -> Blocks:
+    """Draw blocks with replacement and add up their cells, many times.
 
     Parameters
     ----------
@@ -106,6 +156,8 @@ def resample(blocks: Blocks, *, replicates: int, seed: int) -> Blocks:
         Number of replicates r, at least 1.
     seed
         Seed of the generator (PCG64): the same seed and blocks give the same replicates.
+    draws
+        Blocks in a replicate, at least 1; None takes as many as there are.
 
     Returns
     -------
@@ -118,16 +170,43 @@ def resample(blocks: Blocks, *, replicates: int, seed: int) -> Blocks:
     >>> resample(blocks, replicates=2, seed=1).cells.tolist()
     [[1, 0, 0, 0, 1], [1, 0, 0, 0, 1]]
     """
+    return resample_views([blocks], replicates=replicates, seed=seed, draws=draws)[0]
+
+
+def resample_views(
+    views: Sequence[Blocks], *, replicates: int, seed: int, draws: int | None = None
+) -> list[Blocks]:
+    """Draw the same blocks of several views of the same tissue.
+
+    Parameters
+    ----------
+    views
+        At least one; the same blocks in the same order, counted at different gains.
+    replicates, seed, draws
+        As in :func:`resample`.
+
+    Returns
+    -------
+    list of Blocks
+        One for each view; row k of all of them is made of the same blocks.
+    """
     generator = np.random.Generator(np.random.PCG64(seed))
-    b = len(blocks.cells)
-    content = np.hstack((blocks.cells, blocks.members))
-    step = max(1, _DRAWS_AT_ONCE // b)
+    b = len(views[0].cells)
+    m = b if draws is None else draws
+    # Whole numbers below 2^53: exact as floats, whatever order a matrix product adds in.
+    content = np.hstack([part for view in views for part in (view.cells, view.members)])
+    content = content.astype(np.float64)
+    step = max(1, _DRAWS_AT_ONCE // max(b, m))
     parts = []
     for start in range(0, replicates, step):
         rows = min(step, replicates - start)
-        drawn = generator.integers(b, size=(rows, b))
+        drawn = generator.integers(b, size=(rows, m))
         drawn += np.arange(rows)[:, None] * b
         times = np.bincount(drawn.ravel(), minlength=rows * b).reshape(rows, b)
-        parts.append(times @ content)
-    joined = np.concatenate(parts)
-    return Blocks(cells=joined[:, :N_PATTERNS], members=joined[:, N_PATTERNS:])
+        parts.append(times.astype(np.float64) @ content)
+    joined = np.rint(np.concatenate(parts)).astype(np.int64)
+    width = joined.shape[1] // len(views)
+    return [
+        Blocks(cells=part[:, :N_PATTERNS], members=part[:, N_PATTERNS:])
+        for part in (joined[:, k * width : (k + 1) * width] for k in range(len(views)))
+    ]

@@ -9,7 +9,16 @@ import numpy as np
 from pathology.scoring.counts import PatternCounts
 from pathology.types import BoolArray, IntArray, U8Array
 
-__all__ = ["N_PATTERNS", "counts_from_bins", "counts_from_codes", "pattern_codes", "tile_score"]
+__all__ = [
+    "N_PATTERNS",
+    "PATTERN_OF_KIND",
+    "counts_from_bins",
+    "counts_from_codes",
+    "kind_codes",
+    "kind_counts",
+    "pattern_codes",
+    "tile_score",
+]
 
 #: Patterns of a cell, weakest first: unstained, incomplete faint, incomplete moderate-intense,
 #: complete weak-moderate, complete intense.
@@ -28,6 +37,8 @@ _FIELDS: Final[tuple[str, ...]] = (
     "intense_incomplete",
     "intense_complete",
 )
+#: Pattern of each kind of cell: intensity code twice, plus 1 where complete.
+PATTERN_OF_KIND: Final = _PATTERN.ravel()
 #: The score that each pattern speaks for, weakest pattern first.
 _TILE_SCORES: Final[tuple[str, ...]] = ("0", "1+", "2+", "2+", "3+")
 
@@ -74,6 +85,39 @@ def pattern_codes(intensity: U8Array, complete: BoolArray) -> U8Array:
     """
     _check(intensity, complete)
     return np.asarray(_PATTERN[intensity, complete.astype(np.intp)])
+
+
+def kind_codes(intensity: U8Array, complete: BoolArray) -> U8Array:
+    """Put intensity and completeness into one number per cell.
+
+    Parameters
+    ----------
+    intensity, complete
+        As in :func:`pattern_codes`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,) uint8: intensity code twice, plus 1 where complete.
+
+    Examples
+    --------
+    >>> kind_codes(np.array([0, 4], dtype=np.uint8), np.array([False, True])).tolist()
+    [0, 9]
+    """
+    _check(intensity, complete)
+    return np.asarray(2 * intensity + complete, dtype=np.uint8)
+
+
+def kind_counts(kind: int) -> PatternCounts | None:
+    """Return the counts of one cell of a kind; None for the kind that cannot be.
+
+    Examples
+    --------
+    >>> kind_counts(9).complete_intense, kind_counts(1)
+    (1, None)
+    """
+    return None if kind == 1 else PatternCounts(**{_FIELDS[kind]: 1})
 
 
 def counts_from_codes(intensity: U8Array, complete: BoolArray) -> PatternCounts:

@@ -27,6 +27,9 @@ class ClusterSizes:
         ones are too few to count, they count here. Never taken as less than ``complete_intense``.
     incomplete_moderate_intense
         Cells in the largest cluster of incomplete, moderate or intense cells.
+    level_1, level_2, level_3
+        For rules that go by intensity alone: cells in the largest cluster of cells that speak for
+        at least 1+, at least 2+, and 3+.
 
     Raises
     ------
@@ -42,6 +45,9 @@ class ClusterSizes:
     complete_intense: int = 0
     complete_weak_moderate: int = 0
     incomplete_moderate_intense: int = 0
+    level_1: int = 0
+    level_2: int = 0
+    level_3: int = 0
 
     def __post_init__(self) -> None:
         if min(vars(self).values()) < 0:
@@ -84,6 +90,9 @@ class Decision:
         The score on the other side (``unresolved`` where the gap policy says so).
     flags
         Doubts, sorted.
+    close
+        Whether the decision is close to another one, where the rules do not measure that in
+        percentage points; None where ``distance_pp`` says it.
 
     Raises
     ------
@@ -102,6 +111,7 @@ class Decision:
     distance_pp: float
     nearest_score: str
     flags: tuple[str, ...]
+    close: bool | None = None
 
     def __post_init__(self) -> None:
         if self.score is not None and self.score not in SCORES:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathology.scoring.refusals import Presence
+from pathology.scoring.scale import OFF_SCALE_Z
 from pathology.types import BoolArray, FloatArray, U8Array
 
 __all__ = ["Evidence"]
@@ -44,6 +45,10 @@ class Evidence:
         Part of it that could not be read, in mm².
     n_in_situ_excluded
         Cells of in-situ carcinoma that were left out.
+    off_scale
+        (4, n) uint8: the kind of each cell (intensity code twice, plus 1 where complete) at the
+        gains of :data:`~pathology.scoring.scale.OFF_SCALE_Z`; None where the scale of densities is
+        taken as exact.
     presence
         What speaks for tumour beside the number of cells; None where it need not be asked, such as
         where a person drew the tumour.
@@ -70,6 +75,7 @@ class Evidence:
     failed_tissue_mm2: float = 0.0
     n_in_situ_excluded: int = 0
     presence: Presence | None = None
+    off_scale: U8Array | None = None
 
     def __post_init__(self) -> None:
         for name, dtype in _COLUMNS.items():
@@ -86,6 +92,11 @@ class Evidence:
         areas = (self.tissue_mm2, self.failed_tissue_mm2)
         if not all(math.isfinite(area) and area >= 0 for area in areas):
             raise ValueError(f"areas must be finite and at least 0 mm², not {areas}")
+        kinds = self.off_scale
+        if kinds is not None and (
+            kinds.dtype != np.uint8 or kinds.shape != (len(OFF_SCALE_Z), len(self.x_um))
+        ):
+            raise ValueError(f"off_scale must be uint8, {len(OFF_SCALE_Z)} rows of all cells")
         if self.n_in_situ_excluded < 0:
             raise ValueError("n_in_situ_excluded cannot be negative")
         if self.presence is not None and self.presence.n_tumour != len(self.x_um):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -13,14 +16,40 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pathology.assets import config_path, configs_dir
 from pathology.errors import ConfigError
 
-__all__ = ["Cutoff", "Guideline", "Interpretation", "guideline_names", "load_guideline"]
+__all__ = [
+    "SPECIMENS",
+    "AssayRule",
+    "ClusterCutoff",
+    "Cutoff",
+    "Guideline",
+    "Interpretation",
+    "Specimen",
+    "guideline_names",
+    "load_guideline",
+]
 
-#: What a rule set has to find in its guideline: names of cut-offs, names of interpretations.
-_NEEDS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = MappingProxyType(
+Specimen = Literal["resection", "biopsy"]
+#: Specimen types that a guideline may ask for.
+SPECIMENS: Final[tuple[Specimen, ...]] = get_args(Specimen)
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """What a rule set has to find in its guideline, by name."""
+
+    interpretations: frozenset[str]
+    clusters: frozenset[str] = frozenset()
+    specimens: tuple[Specimen, ...] = ()
+
+
+_CUTOFFS: Final = frozenset({"score_1", "score_2", "score_3"})
+_NEEDS: Final[Mapping[str, _Needs]] = MappingProxyType(
     {
-        "breast_asco_cap": (
-            frozenset({"score_1", "score_2", "score_3"}),
-            frozenset({"sum_towards_1", "sum_towards_2", "pattern_floor"}),
+        "breast_asco_cap": _Needs(frozenset({"sum_towards_1", "sum_towards_2", "pattern_floor"})),
+        "gastric": _Needs(
+            frozenset({"sum_towards_1", "sum_towards_2", "weak_partial_is_2"}),
+            clusters=frozenset({"biopsy"}),
+            specimens=SPECIMENS,
         ),
     }
 )
@@ -76,6 +105,50 @@ class Cutoff(_Part):
         return f"{'' if passed else 'not '}{sign} {self.pct:g} %"
 
 
+class ClusterCutoff(_Part):
+    """Hold a number of contiguous cells that has to be reached.
+
+    Parameters
+    ----------
+    cells
+        Cells, at least 1.
+    strict
+        True: more than ``cells``. False: ``cells`` are enough.
+
+    Examples
+    --------
+    >>> ClusterCutoff(cells=5, strict=False).least, ClusterCutoff(cells=5, strict=True).least
+    (5, 6)
+    """
+
+    cells: Annotated[int, Field(ge=1)]
+    strict: bool
+
+    @property
+    def least(self) -> int:
+        """The smallest number of cells that is enough."""
+        return self.cells + self.strict
+
+    def words(self) -> str:
+        """Put it into words: ``≥ 5 cells``."""
+        return f"{'>' if self.strict else '≥'} {self.cells} cells"
+
+
+class AssayRule(_Part):
+    """Name the antibody clone that scores of a kind are about.
+
+    Parameters
+    ----------
+    clone
+        Name of the clone, such as ``4B5``.
+    scores
+        Scores that are doubtful with another clone, or where the clone is not known.
+    """
+
+    clone: Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
+    scores: tuple[Literal["0", "1+", "2+", "3+"], ...]
+
+
 class Interpretation(_Part):
     """Name a reading of ours where the guideline is silent.
 
@@ -108,10 +181,24 @@ class Guideline(_Part):
         Where the guideline was printed.
     verified
         Whether the wording of its categories was read at the source.
+    caveat
+        What was not seen, in words; given where ``verified`` is false, and only there.
+    low_tiers
+        Whether null, ultralow and low mean something in this organ.
     cutoffs
         Cut-offs by name.
+    clusters
+        Least sizes of clusters by name.
     interpretations
         Readings of ours by name.
+    assay
+        The clone that scores are about, where the guideline is bound to one.
+    settings
+        Keys of the section ``scoring`` of the configuration that its rules look at, too.
+    specimens
+        Specimen types that the rules differ by; one of them has to be stated for each slide.
+    specimen
+        The one that was stated (:meth:`for_specimen`); never in a file.
 
     Examples
     --------
@@ -124,21 +211,73 @@ class Guideline(_Part):
     title: Annotated[str, Field(min_length=1)]
     organ: Annotated[str, Field(min_length=1)]
     rules: str
-    source: tuple[str, ...]
+    source: Annotated[tuple[str, ...], Field(min_length=1)]
     verified: bool
+    caveat: str = ""
+    low_tiers: bool
     cutoffs: Mapping[str, Cutoff]
+    clusters: Mapping[str, ClusterCutoff] = Field(default_factory=dict)
     interpretations: Mapping[str, Interpretation]
+    assay: AssayRule | None = None
+    settings: tuple[str, ...] = ()
+    specimens: tuple[Specimen, ...] = ()
+    specimen: Specimen | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Guideline:
         if self.rules not in _NEEDS:
             raise ValueError(f"unknown rule set {self.rules!r} (known: {', '.join(_NEEDS)})")
-        cutoffs, interpretations = _NEEDS[self.rules]
-        if set(self.cutoffs) != cutoffs:
-            raise ValueError(f"cutoffs must be {', '.join(sorted(cutoffs))}")
-        if set(self.interpretations) != interpretations:
-            raise ValueError(f"interpretations must be {', '.join(sorted(interpretations))}")
+        needs = _NEEDS[self.rules]
+        for name, names in (
+            ("cutoffs", _CUTOFFS),
+            ("interpretations", needs.interpretations),
+            ("clusters", needs.clusters),
+        ):
+            if set(getattr(self, name)) != names:
+                raise ValueError(f"{name} must be {', '.join(sorted(names)) or 'left out'}")
+        if self.specimens != needs.specimens:
+            raise ValueError(f"specimens must be {', '.join(needs.specimens) or 'left out'}")
+        if self.specimen is not None and self.specimen not in self.specimens:
+            raise ValueError("specimen must be one of specimens")
+        if self.verified == bool(self.caveat):
+            raise ValueError("caveat says what was not seen, where verified is false")
         return self
+
+    @property
+    def label(self) -> str:
+        """The name as people should read it: with a warning where it was not verified."""
+        return self.id if self.verified else f"{self.id} (not verified)"
+
+    def for_specimen(self, specimen_type: str | None) -> Guideline | None:
+        """Return the guideline for a specimen type as the manifest states it.
+
+        The type is never guessed. Case and surrounding spaces do not matter; no other spelling is
+        taken.
+
+        Parameters
+        ----------
+        specimen_type
+            As stated; None or empty where it was not.
+
+        Returns
+        -------
+        Guideline or None
+            Itself where the type does not matter; None where it does and is not one of
+            ``specimens``.
+
+        Examples
+        --------
+        >>> gastric = load_guideline("gastric-inclusive")
+        >>> gastric.for_specimen(" Biopsy ").specimen, gastric.for_specimen("needle")
+        ('biopsy', None)
+        """
+        if not self.specimens or self.specimen is not None:
+            return self
+        stated = (specimen_type or "").strip().casefold()
+        for known in self.specimens:
+            if stated == known:
+                return self.model_copy(update={"specimen": known})
+        return None
 
     def applies(self, interpretation: str) -> bool:
         """Tell whether the rules use an interpretation."""
@@ -157,7 +296,7 @@ def guideline_names() -> tuple[str, ...]:
 
 
 def load_guideline(name: str) -> Guideline:
-    """Read a bundled guideline.
+    """Read a bundled guideline; each file is read once.
 
     Parameters
     ----------
@@ -184,7 +323,12 @@ def load_guideline(name: str) -> Guideline:
         raise ConfigError(
             f"unknown guideline {name!r}", fix=f"Known guidelines: {', '.join(known)}."
         )
-    path = config_path(f"guidelines/{name}.yaml")
+    return _read(name, str(config_path(f"guidelines/{name}.yaml")))
+
+
+@lru_cache(maxsize=32)
+def _read(name: str, file: str) -> Guideline:
+    path = Path(file)
     try:
         guideline = Guideline.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -193,4 +337,6 @@ def load_guideline(name: str) -> Guideline:
         raise ConfigError(f"{path}: not a valid guideline ({error})") from error
     if guideline.id != name:
         raise ConfigError(f"{path}: id {guideline.id!r} does not match the file's name")
+    if guideline.specimen is not None:
+        raise ConfigError(f"{path}: specimen is stated for a slide, not in a guideline")
     return guideline

@@ -46,7 +46,7 @@ class Presence:
     Parameters
     ----------
     n_tumour
-        Evaluable cells called tumour.
+        Evaluable cells that are surely tumour: with at least ``sure_probability``.
     n_nuclei
         All cells in evaluable tissue, of any class, tumour included.
     n_grouped
@@ -90,7 +90,7 @@ class Presence:
         """
         share = 100 * self.n_tumour / self.n_nuclei if self.n_nuclei else 0.0
         return (
-            f"{self.n_tumour:,} of {self.n_nuclei:,} {self.units} ({share:.1f} %) called tumour, "
+            f"{self.n_tumour:,} of {self.n_nuclei:,} {self.units} ({share:.1f} %) surely tumour, "
             f"{self.n_grouped:,} of them in groups; tumour shows by more than "
             f"{100 * params.tumour_share_min:g} % or by {self.group_min(params):,} in groups"
         )

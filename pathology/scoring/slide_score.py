@@ -41,7 +41,8 @@ class SlideScore:
     her2_status
         ``negative``, ``equivocal``, ``positive``; ``indeterminate`` without a score.
     her2_tier
-        ``her2_null``, ``her2_ultralow``, ``her2_low``, ``her2_equivocal``, ``her2_positive``.
+        ``her2_null``, ``her2_ultralow``, ``her2_low``, ``her2_equivocal``, ``her2_positive``; None
+        for 0 and 1+ where the guideline has no low tiers.
     ish_reflex
         True for 2+; False for the rest that is scored.
     counts
@@ -71,7 +72,9 @@ class SlideScore:
     ultralow_upper_pct
         For a score of 0: one-sided exact upper bound of the stained share in per cent.
     borderline
-        Close to a cut-off, unstable under the bootstrap, or a mixture that no category describes.
+        Within ``borderline_pp`` of another score (or close to it by the rules' own measure), the
+        same score in fewer than ``boot_share_min`` of the replicates, or a mixture that no category
+        describes.
     flags
         Doubts, sorted.
     guideline, guideline_version
@@ -86,6 +89,8 @@ class SlideScore:
         Blocks of tissue with tumour cells, which the bootstrap resampled.
     effective_cells
         Number of independent cells that the slide is worth.
+    low_tiers
+        Whether the guideline has null, ultralow and low.
 
     Raises
     ------
@@ -126,6 +131,7 @@ class SlideScore:
     n_in_situ_excluded: int
     n_blocks: int
     effective_cells: float | None
+    low_tiers: bool = True
 
     def __post_init__(self) -> None:
         if (self.status == "scored") != (not self.reasons):
@@ -143,7 +149,10 @@ class SlideScore:
         if self.status == "not_scorable" and self.ihc_score is not None:
             raise ValueError("a slide that is not scorable has no score")
         below_one = _BELOW_ONE.get(self.her2_tier or "")
-        if self.her2_tier != her2_tier(self.ihc_score, below_one=below_one):
+        if not self.low_tiers and self.ihc_score == "0":
+            below_one = "null"
+        expected = her2_tier(self.ihc_score, below_one=below_one, low_tiers=self.low_tiers)
+        if self.her2_tier != expected:
             raise ValueError(f"tier {self.her2_tier} does not go with score {self.ihc_score}")
         if self.her2_status != her2_status(self.ihc_score):
             raise ValueError(f"status {self.her2_status} does not go with score {self.ihc_score}")

@@ -41,7 +41,7 @@ _TIER: dict[str, Her2Tier] = {
 
 
 def her2_status(score: str | None) -> Her2Status:
-    """Return the status that ASCO/CAP 2018 gives an IHC score.
+    """Return the status of an IHC score: ASCO/CAP 2018 for breast, and the same for stomach.
 
     Parameters
     ----------
@@ -65,7 +65,9 @@ def her2_status(score: str | None) -> Her2Status:
     return _STATUS[score]
 
 
-def her2_tier(score: str | None, *, below_one: BelowOne | None = None) -> Her2Tier | None:
+def her2_tier(
+    score: str | None, *, below_one: BelowOne | None = None, low_tiers: bool = True
+) -> Her2Tier | None:
     """Return the HER2 tier of an IHC score without ISH.
 
     A 2+ whose ISH is not known is equivocal; it is never called low, because a part of such
@@ -77,11 +79,14 @@ def her2_tier(score: str | None, *, below_one: BelowOne | None = None) -> Her2Ti
         ``0``, ``1+``, ``2+``, ``3+``; None where there is no score.
     below_one
         What a score of 0 holds; None for other scores.
+    low_tiers
+        Whether null, ultralow and low are terms of the organ: they are of breast cancer, by trials
+        of drugs for it. Where they are not, 0 and 1+ are negative and have no tier.
 
     Returns
     -------
     str or None
-        The tier; None where there is no score.
+        The tier; None where there is no score, or no such tier in the organ.
 
     Raises
     ------
@@ -92,9 +97,13 @@ def her2_tier(score: str | None, *, below_one: BelowOne | None = None) -> Her2Ti
     --------
     >>> her2_tier("0", below_one="null"), her2_tier("1+"), her2_tier("2+")
     ('her2_null', 'her2_low', 'her2_equivocal')
+    >>> her2_tier("1+", low_tiers=False) is None, her2_tier("3+", low_tiers=False)
+    (True, 'her2_positive')
     """
     if (score == "0") != (below_one is not None):
         raise ValueError("below_one goes with the score 0, and only with it")
+    if not low_tiers and score in ("0", "1+"):
+        return None
     if below_one is not None:
         return "her2_null" if below_one == "null" else "her2_ultralow"
     if score is None:

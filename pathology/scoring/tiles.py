@@ -36,12 +36,12 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from pathology.config import ScoringConfig
-from pathology.errors import ReasonCode
+from pathology.errors import ConfigError, ReasonCode
 from pathology.scoring.aggregate import score_evidence
 from pathology.scoring.codes import counts_from_codes
 from pathology.scoring.counts import PatternCounts
 from pathology.scoring.evidence import Evidence
-from pathology.scoring.guidelines import Guideline
+from pathology.scoring.guidelines import Guideline, load_guideline
 from pathology.scoring.refusals import Presence
 from pathology.scoring.slide_score import TILE_FLAG, SlideScore
 from pathology.scoring.wording import CELL_WORDING, Wording
@@ -256,7 +256,7 @@ def score_tiles(
     Raises
     ------
     ConfigError
-        If the guideline is not known.
+        If the guideline is not known, or is about single cells.
 
     Examples
     --------
@@ -268,6 +268,12 @@ def score_tiles(
     >>> score.ihc_score, score.deciding_clause
     ('3+', '3+: 20.0 % complete intense > 10 % (12 of 60 tiles)')
     """
+    named = guideline or load_guideline(params.guideline)
+    if named.specimens:
+        raise ConfigError(
+            f"guideline {named.id} counts cells by intensity, which no tile model measures",
+            fix="Use a cell model, or a breast guideline.",
+        )
     score = score_evidence(
         _as_cells(evidence),
         _for_tiles(params, evidence),

@@ -97,18 +97,26 @@ def scores_with_unseen(
     """
     found = set()
     for name in _EXTREMES:
-        intense = unseen if name == "intense_complete" else 0
-        complete = unseen if name.endswith("_complete") else 0
-        incomplete = unseen if name == "moderate_incomplete" else 0
         decision = apply_rules(
             replace(counts, **{name: getattr(counts, name) + unseen}),
             guideline=guideline,
             params=params,
-            clusters=ClusterSizes(
-                complete_intense=clusters.complete_intense + intense,
-                complete_weak_moderate=clusters.complete + complete,
-                incomplete_moderate_intense=clusters.incomplete_moderate_intense + incomplete,
-            ),
+            clusters=_with_more(clusters, name, unseen),
         )
         found.add(decision.score)
     return frozenset(found)
+
+
+def _with_more(clusters: ClusterSizes, name: str, n: int) -> ClusterSizes:
+    """Let n more cells of a kind join the largest clusters of what they are."""
+    intense, complete = n * (name == "intense_complete"), n * name.endswith("_complete")
+    level_3, level_2 = intense, n * name.startswith(("moderate", "intense"))
+    return ClusterSizes(
+        complete_intense=clusters.complete_intense + intense,
+        complete_weak_moderate=clusters.complete + complete,
+        incomplete_moderate_intense=clusters.incomplete_moderate_intense
+        + n * (name == "moderate_incomplete"),
+        level_1=clusters.level_1 + n * (name != "unstained"),
+        level_2=clusters.level_2 + level_2,
+        level_3=clusters.level_3 + level_3,
+    )

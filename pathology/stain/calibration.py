@@ -327,6 +327,7 @@ class Calibration(_Part):
             site=self.site,
             assay=self.assay,
             gain=self.gain,
+            gain_interval=self.gain_interval,
             slides=tuple((slide.quickhash, slide.size_bytes) for slide in self.slides),
         )
 

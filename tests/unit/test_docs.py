@@ -13,7 +13,11 @@ from pathology.report.words import FLAG_WORDS
 from pathology.runs import RESULT_COLUMNS
 
 ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "docs" / "user-guide.md").read_text(encoding="utf-8")
+#: The guide, and the page that it links for guidelines and their flags.
+GUIDE = "".join(
+    (ROOT / "docs" / name).read_text(encoding="utf-8")
+    for name in ("user-guide.md", "guidelines.md")
+)
 CONTINUOUS = (ROOT / "docs" / "continuous-scores.md").read_text(encoding="utf-8")
 
 

@@ -40,7 +40,7 @@ def test_no_reason_is_explained_that_does_not_exist() -> None:
 @pytest.mark.parametrize("flag", sorted(FLAG_WORDS))
 def test_flags_have_a_title_and_a_sentence(flag: str) -> None:
     words = flag_words(flag)
-    assert re.fullmatch("[a-z][a-z0-9_]*", flag)
+    assert re.fullmatch("[a-z][a-zA-Z0-9_]*", flag)
     assert words.sentence.endswith(".")
     assert words.title
     assert not words.title.endswith(".")

@@ -112,3 +112,14 @@ def test_file_is_guarded_and_independent_of_order(tmp_path: Path, scored: Make) 
     header, row, _ = first.decode().splitlines()
     assert header == ",".join(CASE_COLUMNS)
     assert row.startswith("'=1+1,true,scored,2,2,0,0,0,3+,positive,her2_positive,false,a,")
+
+
+def test_slides_without_low_tiers_rank_by_their_score(scored: Make) -> None:
+    """Null, ultralow and low are terms of breast cancer: a gastric 0 or 1+ has no tier."""
+    (case,) = summarise_cases(
+        [
+            scored("a", "0", case_id="C", her2_tier=None),
+            scored("b", "1+", case_id="C", her2_tier=None),
+        ]
+    )
+    assert (case.ihc_score, case.her2_tier, case.deciding_slide_id) == ("1+", None, "b")

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from pathology.cells.table import INTENSITIES, PATTERNS
-from pathology.scoring import PatternCounts, counts_from_codes, pattern_codes, tile_score
-from pathology.scoring.uncertainty import _CODES
+from pathology.scoring import (
+    PatternCounts,
+    counts_from_codes,
+    load_guideline,
+    pattern_codes,
+    tile_score,
+)
+from pathology.scoring.rules import deciding_columns
 
 
 def arrays(pairs):
@@ -22,7 +28,9 @@ ALL = [pair for pair in itertools.product(range(5), (False, True)) if pair != (0
 
 def test_codes_are_those_of_the_cell_table() -> None:
     assert INTENSITIES == ("unstained", "faint", "weak", "moderate", "intense")
-    assert PATTERNS == _CODES
+    guideline = load_guideline("asco-cap-breast-2018")
+    for code, name in enumerate(PATTERNS[1:], start=1):
+        assert deciding_columns((name,), guideline) == (code,)
 
 
 @pytest.mark.parametrize(("intensity", "complete"), ALL)

@@ -249,13 +249,13 @@ class TestBorderline:
 def test_shares_agree_with_the_rules_on_each_replicate(make_evidence, params, guideline) -> None:
     """The vectorised rules of the bootstrap against the rules themselves, cluster included."""
     from pathology.scoring import ClusterSizes, apply_rules
-    from pathology.scoring.aggregate import _clusters
-    from pathology.scoring.bootstrap import make_blocks, resample
-    from pathology.scoring.codes import pattern_codes
+    from pathology.scoring.bootstrap import resample
+    from pathology.scoring.rules import deciding_columns
+    from pathology.scoring.spread import measure_spread
+    from pathology.scoring.views import make_views
 
     evidence = make_evidence(un=1770, **{"if": 195}, cw=15, ci=20, spacing_um=20.0)
-    pattern = pattern_codes(evidence.intensity, evidence.complete)
-    order = np.argsort(pattern, kind="stable")
+    order = np.argsort(2 * evidence.intensity + evidence.complete, kind="stable")
     place = np.lexsort((evidence.x_um, evidence.y_um))
     evidence = replace(
         evidence,
@@ -265,11 +265,12 @@ def test_shares_agree_with_the_rules_on_each_replicate(make_evidence, params, gu
         complete=evidence.complete[order],
     )
     score = score_evidence(evidence, params)
-    pattern = pattern_codes(evidence.intensity, evidence.complete)
-    members, clusters = _clusters(evidence, pattern, params)
-    assert clusters.complete_intense >= 20
-    blocks = make_blocks(evidence.x_um, evidence.y_um, pattern, members, block_um=500.0)
-    drawn = resample(blocks, replicates=1000, seed=params.bootstrap_seed)
+    views = make_views(evidence, guideline, params)
+    assert views.clusters.complete_intense >= 20
+    columns = deciding_columns(score.deciding_patterns, guideline)
+    draws = measure_spread(views.blocks, columns, level=0.95).draws
+    n_blocks = len(views.blocks.cells)
+    drawn = resample(views.blocks, replicates=1000, seed=params.bootstrap_seed, draws=draws)
     shares = dict.fromkeys(("null", "ultralow", "1+", "2+", "3+"), 0)
     for cells, held in zip(drawn.cells.tolist(), drawn.members.tolist(), strict=True):
         counts = PatternCounts(
@@ -279,6 +280,8 @@ def test_shares_agree_with_the_rules_on_each_replicate(make_evidence, params, gu
             weak_complete=cells[3],
             intense_complete=cells[4],
         )
+        # Fewer blocks hold fewer cells of a cluster: as many as all blocks would.
+        held = [n * n_blocks // draws for n in held]
         sizes = ClusterSizes(
             complete_intense=held[0],
             complete_weak_moderate=held[1],
@@ -352,3 +355,87 @@ def test_half_a_million_cells_in_seconds(params) -> None:
     assert time.process_time() - start < 3.0
     assert score.ihc_score == "3+"
     assert score.clusters.complete_intense > 400_000
+
+
+class TestScale:
+    """Cells that are classed otherwise where the laboratory stains a little darker or lighter."""
+
+    def test_a_null_that_holds_at_one_gain_only(self, make_evidence, params) -> None:
+        """No cell is stained as measured; 2 % are, if the scale is off by two sigma."""
+        evidence = make_evidence(un=20_000)
+        kinds = np.zeros((4, 20_000), dtype=np.uint8)
+        same = score_evidence(replace(evidence, off_scale=kinds), params)
+        assert "ultralow_not_excluded" not in same.flags
+        kinds = kinds.copy()
+        kinds[0, ::2000] = 2
+        few = score_evidence(replace(evidence, off_scale=kinds), params)
+        assert few.ultralow_upper_pct < params.ultralow_max_pct
+        assert "ultralow_not_excluded" in few.flags
+        kinds[0, ::50] = 2
+        unsure = score_evidence(replace(evidence, off_scale=kinds), params)
+        assert same.her2_tier == unsure.her2_tier == "her2_null"
+        assert "ultralow_not_excluded" in unsure.flags
+        assert unsure.ultralow_upper_pct > 2 > same.ultralow_upper_pct
+        assert same.boot_share_null == 1
+        # The outermost of the five points weighs 7 %.
+        assert unsure.boot_share_ultralow == pytest.approx(0.0708, abs=0.001)
+
+    def test_the_interval_reaches_the_ends_of_the_gain(self, make_evidence, params) -> None:
+        evidence = make_evidence(un=34_000, **{"if": 6000}, spacing_um=20.0)
+        kinds = np.stack([2 * evidence.intensity] * 4)
+        alone = score_evidence(replace(evidence, off_scale=kinds), params)
+        assert (alone.deciding_lo, alone.deciding_hi) == pytest.approx(
+            (
+                score_evidence(evidence, params).deciding_lo,
+                score_evidence(evidence, params).deciding_hi,
+            ),
+            abs=0.1,
+        )
+        more = np.flatnonzero(evidence.intensity == 0)
+        kinds[0, more[:12_000]] = 2  # 45 % at the lowest gain
+        kinds[3] = 0  # none at the highest
+        wide = score_evidence(replace(evidence, off_scale=kinds), params)
+        assert wide.deciding_pct == alone.deciding_pct == 15.0
+        assert wide.deciding_lo == 0.0
+        assert wide.deciding_hi == pytest.approx(45, abs=1.5)
+        assert wide.boot_share_null == pytest.approx(0.0708, abs=0.001)
+        assert {"borderline", "bootstrap_unstable"} & set(wide.flags) == set()
+
+    def test_unstable_scales_are_named(self, make_evidence, params) -> None:
+        evidence = make_evidence(un=7000, cw=3000)
+        kinds = np.stack([np.where(evidence.complete, 2 * evidence.intensity + 1, 0)] * 4)
+        kinds = kinds.astype(np.uint8)
+        kinds[2:] = np.where(evidence.complete, 2, 0)  # only faint and incomplete: 1+
+        found = score_evidence(replace(evidence, off_scale=kinds), params)
+        assert (found.ihc_score, found.borderline) == ("2+", True)
+        assert found.boot_share_1 == pytest.approx(0.312, abs=0.001)
+        assert {"borderline", "bootstrap_unstable", "scale_unstable"} <= set(found.flags)
+
+    def test_clusters_are_looked_for_at_each_gain(self, make_evidence, params) -> None:
+        """Thirty intense cells of 6,000: a cluster as measured, scattered at other gains."""
+        evidence = make_evidence(un=5970, ci=30)
+        x, y = evidence.x_um.copy(), evidence.y_um.copy()
+        x[-30:], y[-30:] = 1250 + np.arange(30), 1250
+        evidence = replace(evidence, x_um=x, y_um=y)
+        same = np.stack([2 * evidence.intensity + evidence.complete] * 4).astype(np.uint8)
+        there = score_evidence(replace(evidence, off_scale=same), params)
+        moved = np.zeros((4, 6000), dtype=np.uint8)
+        moved[:, :5970:199] = 9
+        gone = score_evidence(replace(evidence, off_scale=moved), params)
+        assert there.ihc_score == gone.ihc_score == "2+"
+        assert "scale_unstable" not in there.flags
+        assert "scale_unstable" in gone.flags
+
+    def test_far_above_the_floor_no_cluster_is_asked_for(self, make_evidence, params) -> None:
+        """Whole slides of one pattern stay it at every gain."""
+        evidence = make_evidence(un=3000, ci=3000)
+        kinds = np.stack([2 * evidence.intensity + evidence.complete] * 4).astype(np.uint8)
+        found = score_evidence(replace(evidence, off_scale=kinds), params)
+        assert found.boot_share_3 == 1.0
+        assert found.deciding_lo < 50 < found.deciding_hi
+
+
+@pytest.mark.parametrize("shape", [(4, 9), (3, 10), (10,)])
+def test_other_gains_are_of_the_same_cells(shape, make_evidence) -> None:
+    with pytest.raises(ValueError, match="off_scale"):
+        replace(make_evidence(un=10), off_scale=np.zeros(shape, dtype=np.uint8))

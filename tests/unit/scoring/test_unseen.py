@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pathology.scoring import ClusterSizes, PatternCounts
+from pathology.scoring import ClusterSizes, PatternCounts, load_guideline
 from pathology.scoring.unseen import scores_with_unseen
 
 
@@ -33,3 +33,18 @@ def test_unseen_cells_may_complete_a_cluster(kind, cluster, scores, guideline, p
     assert possible(counts, 0, sizes, guideline, params) == {"0"}
     assert possible(counts, 15, sizes, guideline, params) == scores
     assert possible(counts, 15, ClusterSizes(), guideline, params) == {"0"}
+
+
+def test_unseen_cells_of_a_biopsy_may_touch(params) -> None:
+    """Ten cells in a failed tile: a cluster of any level, or none."""
+    guideline = load_guideline("gastric-inclusive").for_specimen("biopsy")
+    assert guideline is not None
+    for unseen, scores in ((10, {"0", "1+", "2+", "3+"}), (4, {"0"})):
+        found = scores_with_unseen(
+            PatternCounts(unstained=500),
+            unseen,
+            guideline=guideline,
+            params=params,
+            clusters=ClusterSizes(),
+        )
+        assert found == scores

@@ -193,4 +193,7 @@ class TileReading:
     def _presence(self) -> Presence | None:
         if self.tumour_drawn:
             return None
-        return Presence(n_tumour=self.n_sure, n_nuclei=self.n_nuclei, n_grouped=self.n_grouped)
+        return Presence(
+            n_tumour=sum(len(part) for part in self._columns["x_um"]), n_nuclei=self.n_nuclei,
+            n_grouped=self.n_grouped, n_sure=self.n_sure,
+        )  # fmt: skip

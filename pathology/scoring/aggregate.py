@@ -324,8 +324,7 @@ def _flags(
         "scale_unstable": sure.scale_agreement < params.boot_share_min,
         "few_blocks": len(slide.blocks.cells) < params.bootstrap_min_blocks,
         "failed_tiles": slide.unseen > 0,
-        "scattered_tumour_cells": presence is not None
-        and 2 * presence.n_grouped < presence.n_tumour,
+        "scattered_tumour_cells": presence is not None and 2 * presence.n_grouped < presence.sure,
         "limit_of_blank_unset": low_tiers and decision.score == "0" and limit_of_blank_od <= 0,
         # Tissue that could not be read may hold stained cells, however few; so may the same tissue
         # a little darker.

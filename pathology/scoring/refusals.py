@@ -46,28 +46,37 @@ class Presence:
     Parameters
     ----------
     n_tumour
-        Evaluable cells that are surely tumour: with at least ``sure_probability``.
+        Evaluable cells called tumour.
     n_nuclei
         All cells in evaluable tissue, of any class, tumour included.
     n_grouped
-        Tumour cells that lie in groups, see :func:`grouped_cells`.
+        Sure tumour cells that lie in groups, see :func:`grouped_cells`.
+    n_sure
+        Evaluable cells that are tumour with at least ``sure_probability``; None: all of them. Only
+        these speak for tumour: in tissue without any, a network wavers.
     units
         What was counted, in words; a tile model counts tiles in the place of nuclei.
 
     Raises
     ------
     ValueError
-        If ``0 <= n_grouped <= n_tumour <= n_nuclei`` does not hold.
+        If ``0 <= n_grouped <= n_sure <= n_tumour <= n_nuclei`` does not hold.
     """
 
     n_tumour: int
     n_nuclei: int
     n_grouped: int
+    n_sure: int | None = None
     units: str = "nuclei"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.n_grouped <= self.n_tumour <= self.n_nuclei:
-            raise ValueError(f"0 <= n_grouped <= n_tumour <= n_nuclei must hold: {self}")
+        if not 0 <= self.n_grouped <= self.sure <= self.n_tumour <= self.n_nuclei:
+            raise ValueError(f"0 <= n_grouped <= n_sure <= n_tumour <= n_nuclei must hold: {self}")
+
+    @property
+    def sure(self) -> int:
+        """Cells that speak for tumour."""
+        return self.n_tumour if self.n_sure is None else self.n_sure
 
     def group_min(self, params: ScoringConfig) -> int:
         """Return how many grouped cells prove tumour: more where more other nuclei were seen.
@@ -77,7 +86,7 @@ class Presence:
         params
             The section ``scoring`` of the configuration.
         """
-        others = self.n_nuclei - self.n_tumour
+        others = self.n_nuclei - self.sure
         return max(params.group_min_cells, int(params.group_min_per_1000 * others / 1000))
 
     def describe(self, params: ScoringConfig) -> str:
@@ -88,9 +97,11 @@ class Presence:
         params
             The section ``scoring`` of the configuration.
         """
-        share = 100 * self.n_tumour / self.n_nuclei if self.n_nuclei else 0.0
+        share = 100 * self.sure / self.n_nuclei if self.n_nuclei else 0.0
+        doubt = f" ({self.n_tumour:,} called so)" if self.sure < self.n_tumour else ""
+        seen = f"{self.sure:,} of {self.n_nuclei:,} {self.units} ({share:.1f} %)"
         return (
-            f"{self.n_tumour:,} of {self.n_nuclei:,} {self.units} ({share:.1f} %) surely tumour, "
+            f"{seen} surely tumour{doubt}, "
             f"{self.n_grouped:,} of them in groups; tumour shows by more than "
             f"{100 * params.tumour_share_min:g} % or by {self.group_min(params):,} in groups"
         )
@@ -174,7 +185,7 @@ def judge_presence(presence: Presence, params: ScoringConfig) -> Verdict:
     >>> judge_presence(Presence(n_tumour=300, n_nuclei=2000, n_grouped=20), params)
     'present'
     """
-    n, total = presence.n_tumour, presence.n_nuclei
+    n, total = presence.sure, presence.n_nuclei
     if presence.n_grouped >= presence.group_min(params):
         return "present"
     if total == 0:

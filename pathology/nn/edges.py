@@ -129,9 +129,8 @@ class EdgeReader(nn.Module):
             for axis, middle in enumerate((places.column, places.row))
         )
         seen = sample_bilinear(edges.float(), places.image, x, y)
-        cells = len(ends)
-        # (N, 32, steps, width) -> (N, steps x width + 1, 32)
-        seen = seen.reshape(cells, N_RAYS, -1).transpose(1, 2)
+        # (N, 32, steps, width) -> (N, steps x width, 32); there may be no cell at all.
+        seen = seen.flatten(2).transpose(1, 2)
         lengths = rays_um.detach()[:, None] / MAX_REACH_UM
         moved = MAX_MOVE_UM * torch.tanh(self.move(torch.cat([seen, lengths], dim=1))[:, 0])
         moved = moved * (rays_um.detach() < MAX_REACH_UM)

@@ -10,6 +10,7 @@ from pathology.runs.ish_join import block_key
 from pathology.runs.ish_record import BlockKey, IshRecord
 from pathology.runs.ish_store import IshStore
 from pathology.runs.result import SlideResult
+from pathology.scoring.guidelines import guideline_names, load_guideline
 from pathology.scoring.ish_block import BlockReading
 from pathology.scoring.ish_case import BlockEvidence, CaseDecision, OtherBlock, decide_case
 from pathology.scoring.ish_guideline import (
@@ -173,7 +174,16 @@ def _evidence(key: BlockKey, slides: Sequence[SlideResult], ish: IshByBlock) -> 
         open_ended=any(map(could_be_higher, slides)),
         readings=_readings(ish.records.get(key, ())),
         index=any(slide.index_block is True for slide in slides),
+        low_tiers=top is None or _has_low_tiers(top),
     )
+
+
+def _has_low_tiers(slide: SlideResult) -> bool:
+    """Tell whether the guideline of a scored slide has null, ultralow and low."""
+    if slide.her2_tier is None and slide.ihc_score in _UNTIERED:
+        return False
+    known = slide.guideline in guideline_names()
+    return load_guideline(str(slide.guideline)).low_tiers if known else True
 
 
 def _readings(records: Sequence[IshRecord]) -> tuple[BlockReading, ...]:

@@ -32,11 +32,14 @@ class BlockEvidence:
         Its ISH, if any.
     index
         Whether it was declared the index block of its case.
+    low_tiers
+        Whether the IHC guideline has null, ultralow and low; breast terms, empty elsewhere.
 
     Raises
     ------
     ValueError
-        If ``below_one`` is missing for a score of 0, or given for another.
+        If ``below_one`` is missing for a score of 0 of a guideline with low tiers, or given for
+        another score.
     """
 
     name: str
@@ -45,9 +48,11 @@ class BlockEvidence:
     open_ended: bool = False
     readings: tuple[BlockReading, ...] = ()
     index: bool = False
+    low_tiers: bool = True
 
     def __post_init__(self) -> None:
-        if (self.ihc_score == "0") != (self.below_one is not None):
+        null = self.ihc_score == "0" and self.low_tiers
+        if null != (self.below_one is not None):
             raise ValueError("below_one goes with the score 0, and only with it")
 
     @property
@@ -193,7 +198,10 @@ def _block_status(block: BlockEvidence, guideline: IshGuideline) -> BlockStatus:
             category=decision.category,
             flags=decision.flagged("ihc_incomplete"),
         )
-    tier = tier_with_ish(decision.status, ihc_score=block.ihc_score, below_one=block.below_one)
+    tier = tier_with_ish(
+        decision.status, ihc_score=block.ihc_score, below_one=block.below_one,
+        low_tiers=block.low_tiers,
+    )  # fmt: skip
     return BlockStatus(decision=decision, tier=tier)
 
 

@@ -205,7 +205,11 @@ def decide_readings(
 
 
 def tier_with_ish(
-    status: Her2Status, *, ihc_score: str | None, below_one: BelowOne | None = None
+    status: Her2Status,
+    *,
+    ihc_score: str | None,
+    below_one: BelowOne | None = None,
+    low_tiers: bool = True,
 ) -> Her2Tier | None:
     """Return the HER2 tier of a final status.
 
@@ -220,11 +224,13 @@ def tier_with_ish(
         Its score; None where it has none.
     below_one
         What a score of 0 holds; None for other scores.
+    low_tiers
+        Whether the IHC guideline has null, ultralow and low.
 
     Returns
     -------
     str or None
-        None where the status is indeterminate.
+        None where the status is indeterminate, or negative without low tiers.
 
     Raises
     ------
@@ -242,6 +248,8 @@ def tier_with_ish(
         return "her2_positive" if status == "positive" else "her2_equivocal"
     if ihc_score in (None, "3+"):
         raise ValueError(f"IHC {ihc_score} cannot end negative")
+    if not low_tiers:
+        return None
     return "her2_low" if ihc_score == "2+" else her2_tier(ihc_score, below_one=below_one)
 
 

@@ -101,7 +101,7 @@ class Presence:
         doubt = f" ({self.n_tumour:,} called so)" if self.sure < self.n_tumour else ""
         seen = f"{self.sure:,} of {self.n_nuclei:,} {self.units} ({share:.1f} %)"
         return (
-            f"{seen} surely tumour{doubt}, "
+            f"{seen} {'called' if self.n_sure is None else 'surely'} tumour{doubt}, "
             f"{self.n_grouped:,} of them in groups; tumour shows by more than "
             f"{100 * params.tumour_share_min:g} % or by {self.group_min(params):,} in groups"
         )

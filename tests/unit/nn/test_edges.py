@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pathology.nn.cellnet import CellNet
 from pathology.nn.edges import (
     MAX_MOVE_UM,
     MAX_REACH_UM,
@@ -128,3 +129,13 @@ def test_nothing_is_learned_through_the_place_that_is_looked_at() -> None:
     ).backward()  # fmt: skip
     assert rays.grad is not None
     assert torch.equal(rays.grad, torch.ones_like(rays))
+
+
+def test_a_tile_without_cells_is_read() -> None:
+    none = CellPlaces(*(torch.zeros(0, dtype=torch.int64) for _ in range(5)))
+    network = CellNet(head_scales=3, edge_width=8).eval()
+    with torch.inference_mode():
+        maps = network(torch.rand(1, 2, 64, 64), torch.rand(1, 1, 32, 32))
+        heads = network.describe(maps, none)
+    assert heads.rays_um.shape == (0, 32)
+    assert heads.class_logits.shape == (0, 6)

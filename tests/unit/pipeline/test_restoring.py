@@ -38,7 +38,7 @@ def test_the_models_classes_are_known_from_the_probability(now: float, expected:
 
 def test_only_the_columns_that_are_needed_are_read() -> None:
     rule = Task(classes=False, places=False, groups=False)
-    assert not {"ray_od", "outline_r", "tumour_probability"} & set(_needed(rule))
+    assert not {"outline_r", "tumour_probability"} & set(_needed(rule))
     assert _rewritten(rule) == ()
     cut = Task(classes=True, places=False, groups=False)
     assert "ray_od" in _needed(cut)

@@ -63,6 +63,8 @@ def test_flags_that_the_stages_raise_have_words() -> None:
     found: set[str] = set()
     for room in ("tissue", "scoring", "pipeline", "batch"):
         for path in sorted((root / room).glob("*.py")):
+            if path.stem.startswith("ish_"):
+                continue  # flags of cases, not of slides: docs/ish.md
             found |= flags_in(path.read_text(encoding="utf-8"))
     wanted = {"heterogeneous", "pen_marks", "regions_repaired", "invasive_region_unverified"}
     assert wanted <= found

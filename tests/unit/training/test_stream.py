@@ -140,6 +140,7 @@ def test_a_configuration_is_found_wrong_before_anything_is_drawn(
 
 def test_fields_without_tumour_hold_none(tmp_path: Path) -> None:
     source = SyntheticFields(fields=4, first=50, size_px=128, only="without_tumour", cache=tmp_path)
+    source.check()
     seeds = [source.seed(index) for index in range(4)]
     assert seeds == sorted(set(seeds))
     assert seeds[0] >= 50

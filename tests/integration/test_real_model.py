@@ -67,4 +67,4 @@ def test_nuclei_of_another_stain_are_found(model: Engine) -> None:
     assert found["n"] == 346
     if "nuclei" not in UNREACHED:
         assert found["f1"] >= 0.80
-    assert found["f1"] >= 0.72  # never worse than the first model (0.74)
+    assert found["f1"] >= 0.75  # never worse than the last model (0.76)

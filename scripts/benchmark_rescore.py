@@ -171,7 +171,11 @@ def _result(
         failed_tiles=0,
         model=MODEL,
         model_sha256=SHA256,
-        qc={"nuclei": cells.n, "grouped_tumour_cells": int(cells.is_tumour.sum())},
+        qc={
+            "nuclei": cells.n,
+            "sure_tumour_cells": int(cells.is_tumour.sum()),
+            "grouped_tumour_cells": int(cells.is_tumour.sum()),
+        },
         outputs=(
             OutputFile(name=folder.cells.name, rows=cells.n),
             OutputFile(name=folder.tiles.name, rows=len(rows)),

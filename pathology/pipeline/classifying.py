@@ -15,7 +15,7 @@ from pathology.errors import ReasonCode
 from pathology.geometry import Box0, Spacing
 from pathology.pipeline.areas import evaluable_area, inside
 from pathology.pipeline.gathered import TileReading
-from pathology.pipeline.reading import read_all_tiles, walk_tiles
+from pathology.pipeline.reading import read_all_tiles, tile_row, walk_tiles
 from pathology.runs import CellWriter, TileRow
 from pathology.scoring import (
     TILE_CLASSES,
@@ -28,7 +28,7 @@ from pathology.scoring import (
     tile_patterns,
     tile_score,
 )
-from pathology.tiling import TileBatch, TileGrid, TileRef
+from pathology.tiling import TileBatch, TileGrid
 from pathology.tissue import RegionKind, Regions, TissueFinding, TissueMask
 from pathology.types import BoolArray
 from pathology.wsi.slide import Slide
@@ -221,7 +221,8 @@ def classify_all_tiles(
         for tile, pattern, counting in zip(
             batch.tiles, patterns.tolist(), counts.tolist(), strict=True
         ):
-            yield _row(tile, pattern, counting=counting)
+            columns = counted_as(pattern, counting=counting)
+            yield tile_row(tile, status="ok", n_cells=1, **columns)
 
     walk_tiles(slide, finding, grid, reader, reading, read, config=config, advance=advance)
     return reading
@@ -301,19 +302,3 @@ def counted_as(pattern: int, *, counting: bool) -> dict[str, Any]:
         "called": PATTERNS[pattern] if pattern >= 0 else "no_tumour",
         **{f"n_{name}": int(code in counted) for code, name in enumerate(PATTERNS)},
     }
-
-
-def _row(tile: TileRef, pattern: int, *, counting: bool) -> TileRow:
-    """Make the row of a tile; tissue and focus are filled in later."""
-    core = tile.core
-    return TileRow(
-        tile_id=tile.tile_id,
-        x_px=core.x,
-        y_px=core.y,
-        width_px=core.width,
-        height_px=core.height,
-        status="ok",
-        tissue_fraction=0.0,
-        n_cells=1,
-        **counted_as(pattern, counting=counting),
-    )

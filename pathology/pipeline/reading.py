@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,7 @@ __all__ = [
     "TileReading",
     "failed_row",
     "read_all_tiles",
+    "tile_row",
     "walk_tiles",
 ]
 
@@ -48,32 +50,17 @@ def _sums(counted: CellTable) -> TileSums:
     )
 
 
-def _row(tile: TileRef, n_cells: int, sums: TileSums) -> TileRow:
-    return TileRow(
-        tile_id=tile.tile_id,
-        x_px=tile.core.x,
-        y_px=tile.core.y,
-        width_px=tile.core.width,
-        height_px=tile.core.height,
-        status="ok",
-        tissue_fraction=0.0,  # filled in by walk_tiles
-        n_cells=n_cells,
-        **sums.columns(0),
-    )
+def tile_row(tile: TileRef, **columns: Any) -> TileRow:
+    """Return the row of a tile with its place; all but its share of tissue is given."""
+    core = tile.core
+    place = {"x_px": core.x, "y_px": core.y, "width_px": core.width, "height_px": core.height}
+    # The share of tissue of a tile that was read is filled in by walk_tiles.
+    return TileRow(**{"tile_id": tile.tile_id, **place, "tissue_fraction": 0.0, **columns})
 
 
 def failed_row(tile: TileRef, fraction: float) -> TileRow:
     """Return the row of a tile that nothing was read of, with its share of tissue, 0 to 1."""
-    core = tile.core
-    return TileRow(
-        tile_id=tile.tile_id,
-        x_px=core.x,
-        y_px=core.y,
-        width_px=core.width,
-        height_px=core.height,
-        status="failed",
-        tissue_fraction=fraction,
-    )
+    return tile_row(tile, status="failed", tissue_fraction=fraction)
 
 
 def read_all_tiles(
@@ -145,7 +132,7 @@ def read_all_tiles(
                     params=config.scoring,
                 )
                 reading.add_around(*around)
-            yield _row(tile, cells.n, sums)
+            yield tile_row(tile, status="ok", n_cells=cells.n, **sums.columns(0))
 
     walk_tiles(slide, finding, grid, reader, reading, read, config=config, advance=advance)
     return reading

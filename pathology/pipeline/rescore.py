@@ -285,7 +285,6 @@ class _Job:
         before, now = self.request.before, self.config
         places = self.request.regions is not None or before.cells != now.cells
         groups = any(getattr(before.scoring, x) != getattr(now.scoring, x) for x in _GROUPS)
-        groups |= "grouped_tumour_cells" in self.old.qc and "sure_tumour_cells" not in self.old.qc
         return Task(
             classes=before.measurement != now.measurement, places=places, groups=places or groups
         )

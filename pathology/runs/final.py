@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pathology.errors import ReasonCode
 from pathology.runs.ish_join import block_key
@@ -182,8 +183,13 @@ def _has_low_tiers(slide: SlideResult) -> bool:
     """Tell whether the guideline of a scored slide has null, ultralow and low."""
     if slide.her2_tier is None and slide.ihc_score in _UNTIERED:
         return False
-    known = slide.guideline in guideline_names()
-    return load_guideline(str(slide.guideline)).low_tiers if known else True
+    return _low_tiers_of(slide.guideline)
+
+
+@lru_cache(maxsize=32)
+def _low_tiers_of(guideline: str | None) -> bool:
+    known = guideline in guideline_names()
+    return load_guideline(str(guideline)).low_tiers if known else True
 
 
 def _readings(records: Sequence[IshRecord]) -> tuple[BlockReading, ...]:

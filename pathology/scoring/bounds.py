@@ -11,6 +11,11 @@ from pathology.types import IntArray
 __all__ = ["effective_cells", "exact_interval", "exact_upper", "wilson_interval"]
 
 
+def _check_share(k: float, n: float) -> None:
+    if not 0 <= k <= n or not n > 0:
+        raise ValueError(f"not a share: {k} of {n}")
+
+
 def exact_upper(k: float, n: float, *, confidence: float) -> float:
     """Return the one-sided upper Clopper-Pearson bound of a share.
 
@@ -36,8 +41,7 @@ def exact_upper(k: float, n: float, *, confidence: float) -> float:
     >>> round(exact_upper(0, 300, confidence=0.95), 4)
     0.0099
     """
-    if not 0 <= k <= n or not n > 0:
-        raise ValueError(f"not a share: {k} of {n}")
+    _check_share(k, n)
     # The quantile of a beta distribution; undefined (and 1) where every cell is positive.
     return 1.0 if k >= n else float(betaincinv(k + 1, n - k, confidence))
 
@@ -101,8 +105,7 @@ def wilson_interval(k: float, n: float, *, confidence: float) -> tuple[float, fl
     >>> [round(100 * share, 1) for share in wilson_interval(175, 333, confidence=0.95)]
     [47.2, 57.9]
     """
-    if not 0 <= k <= n or not n > 0:
-        raise ValueError(f"not a share: {k} of {n}")
+    _check_share(k, n)
     z = float(ndtri((1 + confidence) / 2))
     share, turn = k / n, z * z / n
     centre = share + turn / 2

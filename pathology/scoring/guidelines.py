@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pathology.assets import config_path, configs_dir
+from pathology.assets import config_path
 from pathology.errors import ConfigError
+from pathology.scoring.guideline_files import list_guidelines, read_guideline
 
 __all__ = [
     "SPECIMENS",
@@ -42,6 +40,7 @@ class _Needs:
     specimens: tuple[Specimen, ...] = ()
 
 
+_FOLDER: Final = "guidelines"
 _CUTOFFS: Final = frozenset({"score_1", "score_2", "score_3"})
 _NEEDS: Final[Mapping[str, _Needs]] = MappingProxyType(
     {
@@ -292,7 +291,7 @@ def guideline_names() -> tuple[str, ...]:
     >>> "asco-cap-breast-2018" in guideline_names()
     True
     """
-    return tuple(sorted(path.stem for path in (configs_dir() / "guidelines").glob("*.yaml")))
+    return list_guidelines(_FOLDER)
 
 
 def load_guideline(name: str) -> Guideline:
@@ -318,25 +317,8 @@ def load_guideline(name: str) -> Guideline:
     >>> load_guideline("asco-cap-breast-2018").organ
     'breast'
     """
-    known = guideline_names()
-    if name not in known:
-        raise ConfigError(
-            f"unknown guideline {name!r}", fix=f"Known guidelines: {', '.join(known)}."
-        )
-    return _read(name, str(config_path(f"guidelines/{name}.yaml")))
-
-
-@lru_cache(maxsize=32)
-def _read(name: str, file: str) -> Guideline:
-    path = Path(file)
-    try:
-        guideline = Guideline.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML ({error})") from error
-    except ValidationError as error:
-        raise ConfigError(f"{path}: not a valid guideline ({error})") from error
-    if guideline.id != name:
-        raise ConfigError(f"{path}: id {guideline.id!r} does not match the file's name")
-    if guideline.specimen is not None:
+    found = read_guideline(Guideline, _FOLDER, name, "guideline")
+    if found.specimen is not None:
+        path = config_path(f"{_FOLDER}/{name}.yaml")
         raise ConfigError(f"{path}: specimen is stated for a slide, not in a guideline")
-    return guideline
+    return found

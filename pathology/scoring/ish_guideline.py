@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Final, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pathology.assets import config_path, configs_dir
-from pathology.errors import ConfigError
+from pathology.scoring.guideline_files import list_guidelines, read_guideline
 from pathology.scoring.tiers import Her2Status
 
 __all__ = [
@@ -29,6 +27,7 @@ __all__ = [
 
 #: The bundled guideline that ISH results are judged by.
 DEFAULT_ISH_GUIDELINE: Final = "asco-cap-2018"
+_FOLDER: Final = "guidelines/ish"
 #: What a count or a call says: dual-probe groups, single-probe ranges, or a laboratory's own call.
 IshCategory = Literal[
     "group_1",
@@ -261,7 +260,7 @@ def ish_guideline_names() -> tuple[str, ...]:
     >>> "asco-cap-2018" in ish_guideline_names()
     True
     """
-    return tuple(sorted(path.stem for path in (configs_dir() / "guidelines/ish").glob("*.yaml")))
+    return list_guidelines(_FOLDER)
 
 
 def load_ish_guideline(name: str) -> IshGuideline:
@@ -287,18 +286,4 @@ def load_ish_guideline(name: str) -> IshGuideline:
     >>> load_ish_guideline("asco-cap-2018").cutoffs.cells.value
     20.0
     """
-    known = ish_guideline_names()
-    if name not in known:
-        raise ConfigError(
-            f"unknown ISH guideline {name!r}", fix=f"Known guidelines: {', '.join(known)}."
-        )
-    path = config_path(f"guidelines/ish/{name}.yaml")
-    try:
-        found = IshGuideline.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML ({error})") from error
-    except ValidationError as error:
-        raise ConfigError(f"{path}: not a valid ISH guideline ({error})") from error
-    if found.id != name:
-        raise ConfigError(f"{path}: id {found.id!r} does not match the file's name")
-    return found
+    return read_guideline(IshGuideline, _FOLDER, name, "ISH guideline")

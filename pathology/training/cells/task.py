@@ -99,8 +99,9 @@ class CellTask:
         self._mixture: Mixture | None = None
         self._held_out: list[Field] = []
         self._annotated: list[AnnotatedFields] = []
-        #: Sources, "train" or "holdout", and the patients they name.
-        self._groups: list[tuple[Path, str, str]] = []
+        #: Sources, and the patients that they name.
+        self._taught: list[tuple[Path, str]] = []
+        self._kept_out: list[tuple[Path, str]] = []
         self._network_args = dict(config.network)
 
     @property
@@ -173,11 +174,7 @@ class CellTask:
                     sources.append(self._open(spec))
                 except TrainingDataError as error:
                     problems.take(error)
-            check_apart(
-                [(path, name) for path, part, name in self._groups if part == "train"],
-                [(path, name) for path, part, name in self._groups if part == "holdout"],
-                problems,
-            )
+            check_apart(self._taught, self._kept_out, problems)
             problems.raise_any()
             self._mixture = Mixture(sources, [spec.weight for spec in specs], self._config.seed)
         return self._mixture
@@ -196,9 +193,9 @@ class CellTask:
         if spec.holdout_share > 0:
             kept = load_annotated_source(spec, part="holdout")
             self._annotated.append(kept.fields(size_px, views=1))
-            self._groups += [(spec.path, "holdout", name) for name in kept.groups]
+            self._kept_out += [(spec.path, name) for name in kept.groups]
         taught = load_annotated_source(spec, part="train")
-        self._groups += [(spec.path, "train", name) for name in taught.groups]
+        self._taught += [(spec.path, name) for name in taught.groups]
         fields = taught.fields(size_px, seed=self._config.seed)
         if not len(fields):
             raise ConfigError(f"{spec.path}: holds no annotations to train on")

@@ -12,7 +12,13 @@ from shapely.geometry import box as rectangle
 from pathology.config import load_config
 from pathology.geometry import Box0, Spacing
 from pathology.pipeline import classifying
-from pathology.pipeline.classifying import ClassifiedTiles, _row, judge_tiles, tile_evidence
+from pathology.pipeline.classifying import (
+    ClassifiedTiles,
+    counted_as,
+    judge_tiles,
+    tile_evidence,
+)
+from pathology.pipeline.reading import tile_row
 from pathology.runs import TileRow
 from pathology.tiling import InputSpec, TileRef, lay_grid
 from pathology.tissue import RegionKind, Regions, TissueMask
@@ -92,10 +98,14 @@ def test_in_situ_tissue_never_counts(width: int, height: int, is_in_situ: bool) 
     assert (in_situ[0], counts[0]) == (True, False)
 
 
+def called_row(tile: TileRef, pattern: int) -> TileRow:
+    return tile_row(tile, status="ok", n_cells=1, **counted_as(pattern, counting=True))
+
+
 def test_only_drawn_tumour_is_not_asked_for() -> None:
     """A person's outline is believed; without one, 40 strewn tiles of 4,000 are no tumour."""
     rows = [
-        replace(_row(tiles()[0], 0 if n % 100 == 0 else -1, counting=True), tile_id=n, x_px=128 * n)
+        replace(called_row(tiles()[0], 0 if n % 100 == 0 else -1), tile_id=n, x_px=128 * n)
         for n in range(4000)
     ]
     for drawn, status in ((True, "scored"), (False, "not_scorable")):
@@ -134,7 +144,7 @@ def test_the_reading_knows_whether_tumour_was_drawn(
     ],
 )
 def test_a_row_counts_one_tile(pattern: int, column: str, score: str) -> None:
-    row = _row(tiles()[5], pattern, counting=True)
+    row = called_row(tiles()[5], pattern)
     assert (row.tile_id, row.x_px, row.y_px) == (5, 128, 128)
     assert (row.n_cells, row.n_tumour_cells, getattr(row, column)) == (1, 1, 1)
     assert row.tile_score == score
@@ -142,16 +152,13 @@ def test_a_row_counts_one_tile(pattern: int, column: str, score: str) -> None:
 
 
 def test_a_tile_that_does_not_count_has_no_score() -> None:
-    row = _row(tiles()[0], -1, counting=True)
+    row = called_row(tiles()[0], -1)
     assert (row.n_cells, row.n_tumour_cells, row.tile_score) == (1, 0, None)
 
 
 def test_stored_rows_give_the_evidence_again() -> None:
     refs = tiles()
-    rows = [
-        _row(ref, code, counting=True)
-        for ref, code in zip(refs, [-1, 0, 4, 3, -1, 1, 2], strict=False)
-    ]
+    rows = [called_row(ref, code) for ref, code in zip(refs, [-1, 0, 4, 3, -1, 1, 2], strict=False)]
     failed = TileRow(
         tile_id=7, x_px=384, y_px=128, width_px=128, height_px=128, status="failed",
         tissue_fraction=1.0,

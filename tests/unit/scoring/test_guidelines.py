@@ -44,8 +44,10 @@ def test_a_guideline_must_be_complete(key, value, message, guideline: Guideline)
 def guideline_folder(tmp_path, monkeypatch):
     folder = tmp_path / "guidelines"
     folder.mkdir()
-    monkeypatch.setattr("pathology.scoring.guidelines.configs_dir", lambda: tmp_path)
-    monkeypatch.setattr("pathology.scoring.guidelines.config_path", lambda name: tmp_path / name)
+    monkeypatch.setattr("pathology.scoring.guideline_files.configs_dir", lambda: tmp_path)
+    monkeypatch.setattr(
+        "pathology.scoring.guideline_files.config_path", lambda name: tmp_path / name
+    )
     return folder
 
 

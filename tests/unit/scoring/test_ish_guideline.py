@@ -73,8 +73,10 @@ def test_a_guideline_must_be_complete_and_never_turn_missing_evidence_negative(
 def test_a_broken_file_is_named(text, tmp_path, monkeypatch) -> None:
     (tmp_path / "guidelines" / "ish").mkdir(parents=True)
     (tmp_path / "guidelines" / "ish" / "mine.yaml").write_text(text)
-    monkeypatch.setattr("pathology.scoring.ish_guideline.configs_dir", lambda: tmp_path)
-    monkeypatch.setattr("pathology.scoring.ish_guideline.config_path", lambda name: tmp_path / name)
+    monkeypatch.setattr("pathology.scoring.guideline_files.configs_dir", lambda: tmp_path)
+    monkeypatch.setattr(
+        "pathology.scoring.guideline_files.config_path", lambda name: tmp_path / name
+    )
     with pytest.raises(ConfigError, match=r"mine\.yaml"):
         load_ish_guideline("mine")
 
@@ -82,8 +84,10 @@ def test_a_broken_file_is_named(text, tmp_path, monkeypatch) -> None:
 def test_the_id_must_match_the_file(tmp_path, monkeypatch) -> None:
     (tmp_path / "guidelines" / "ish").mkdir(parents=True)
     (tmp_path / "guidelines" / "ish" / "mine.yaml").write_text(ASCO_CAP.model_dump_json())
-    monkeypatch.setattr("pathology.scoring.ish_guideline.configs_dir", lambda: tmp_path)
-    monkeypatch.setattr("pathology.scoring.ish_guideline.config_path", lambda name: tmp_path / name)
+    monkeypatch.setattr("pathology.scoring.guideline_files.configs_dir", lambda: tmp_path)
+    monkeypatch.setattr(
+        "pathology.scoring.guideline_files.config_path", lambda name: tmp_path / name
+    )
     with pytest.raises(ConfigError, match="does not match"):
         load_ish_guideline("mine")
 

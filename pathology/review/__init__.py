@@ -1,0 +1,3 @@
+"""The review of a run by pathologists: a local web application with a signed, append-only record."""
+
+from __future__ import annotations

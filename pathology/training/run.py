@@ -143,7 +143,9 @@ def _train(
         if ranks.first:
             say(f"going on from step {state.step} of {config.steps} ({checkpoint})")
         if ranks.first and before != state.data:
-            say(f"warning: examples were made by {before} until now, and by {state.data} from here")
+            say("warning: the data has changed since the checkpoint")
+            say(f"  until now: {before}")
+            say(f"  from here: {state.data}")
     with Journal(folder if ranks.first else None, step=state.step, shown=ranks.first) as journal:
         loop = Loop(
             config=config,

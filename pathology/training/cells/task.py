@@ -33,8 +33,9 @@ from pathology.training.data.augment import (
 )
 from pathology.training.data.loading import AnnotatedFields, load_annotated_source
 from pathology.training.data.samples import Sample
-from pathology.training.data.sources import FieldSource, Mixture, SyntheticFields, generator_hash
+from pathology.training.data.sources import FieldSource, Mixture, SyntheticFields
 from pathology.training.data.split import check_apart
+from pathology.training.data.states import data_state
 from pathology.training.engine.task import ENDLESS, Batch, Export, LossTerm, random_of
 from pathology.training.evidence.card import render_card
 from pathology.training.evidence.measure import (
@@ -106,8 +107,8 @@ class CellTask:
 
     @property
     def data(self) -> str:
-        """What examples are made by: the hash of the generator's source code."""
-        return generator_hash()
+        """What examples are made from: the generator and the user's folders, with their hashes."""
+        return data_state(self._config.sources)
 
     def check(self) -> None:
         """Read what must be valid before the first step.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 from collections.abc import Sequence
@@ -14,15 +13,15 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-import pathology.synthesis
 from pathology.errors import OutputError
 from pathology.synthesis import random_field_spec
 from pathology.training.data.samples import Sample, load_sample, make_sample, store_sample
+from pathology.training.data.states import generator_hash
 from pathology.training.engine.stream import example_at
 from pathology.training.engine.task import ENDLESS, random_of
 from pathology.types import IntArray
 
-__all__ = ["FieldSource", "Mixture", "SyntheticFields", "generator_hash"]
+__all__ = ["FieldSource", "Mixture", "SyntheticFields"]
 
 #: Fields of an endless source have seeds from here on, beyond those of every measurement.
 ENDLESS_SEED = 2_000_000
@@ -58,16 +57,6 @@ def make_cache_folder(folder: Path | None) -> None:
         ) from error
 
 
-@lru_cache(maxsize=1)
-def generator_hash() -> str:
-    """Return the hash (16 hex digits) of the source code that draws synthetic tissue."""
-    folder = Path(pathology.synthesis.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
-
-
 @dataclass(frozen=True, kw_only=True)
 class SyntheticFields:
     """Draw procedural tissue, or read what was drawn before.
@@ -84,7 +73,7 @@ class SyntheticFields:
         ``without_tumour``: seeds whose fields hold tumour are passed over.
     cache
         Folder that keeps fields between runs, in a folder of its own for each state of the
-        generator's source code and each size; None keeps nothing. Endless fields are not kept.
+        generator and each size; None keeps nothing. Endless fields are not kept.
 
     Examples
     --------

@@ -44,7 +44,7 @@ class Progress:
     minutes
         Time spent so far.
     data
-        What the examples are made by, such as the hash of the generator's source.
+        What the examples are made from, with hashes.
     """
 
     step: int

@@ -162,7 +162,7 @@ class Task(Protocol):
 
     @property
     def data(self) -> str:
-        """What examples are made by, such as the hash of a generator; may be empty."""
+        """What examples are made from, with hashes; may be empty."""
 
     def check(self) -> None:
         """Fail now rather than after an hour: read what must be valid before the first step.

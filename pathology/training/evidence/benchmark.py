@@ -21,7 +21,7 @@ from pathology.synthesis.benchmark import (
     benchmark_sha256,
     specs_sha256,
 )
-from pathology.training.data.sources import generator_hash
+from pathology.training.data.states import generator_hash
 from pathology.training.evidence.figures import FieldReading, confusion, figures, measure_model
 from pathology.training.evidence.measure import read_picture, read_rendered_field
 from pathology.training.evidence.overlays import Marks, draw_outlines, side_by_side

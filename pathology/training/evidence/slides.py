@@ -18,7 +18,7 @@ from pathology.pipeline import score_slide
 from pathology.runs import atomic_write_bytes
 from pathology.scoring.bounds import exact_interval
 from pathology.synthesis import SyntheticSlide, render_slide, write_pyramid
-from pathology.training.data.sources import generator_hash
+from pathology.training.data.states import generator_hash
 from pathology.training.evidence.slide_plan import PlannedSlide, plan_slides, true_score
 
 __all__ = ["SlideWork", "measure_slides", "summarise_slides"]

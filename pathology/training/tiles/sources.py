@@ -21,7 +21,8 @@ from pathology.cells.table import CELL_CLASSES, PATTERNS
 from pathology.scoring.tiles import NO_TUMOUR, TileOutputs
 from pathology.synthesis import random_field_spec, render_field
 from pathology.training.data.patches import Patch
-from pathology.training.data.sources import generator_hash, make_cache_folder
+from pathology.training.data.sources import make_cache_folder
+from pathology.training.data.states import generator_hash
 from pathology.types import AnyArray
 
 __all__ = ["SyntheticTiles", "TileSource", "label_tile", "render_missing"]
@@ -153,7 +154,7 @@ class SyntheticTiles:
 
     @property
     def folder(self) -> Path | None:
-        """Folder of the kept fields: one for each state of the generator's source code."""
+        """Folder of the kept fields: one for each state of the generator."""
         if self.cache is None:
             return None
         return self.cache / f"tiles-{self.generator}-{self.size_px}-{self.mpp:g}"

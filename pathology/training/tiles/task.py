@@ -27,6 +27,7 @@ from pathology.training.data.augment import check_augmentation, network_input, o
 from pathology.training.data.patches import Patch
 from pathology.training.data.sources import Mixture
 from pathology.training.data.split import Part, check_apart
+from pathology.training.data.states import data_state
 from pathology.training.engine.task import ENDLESS, Batch, Export, LossTerm, random_of
 from pathology.training.evidence.measure import HOLDOUT_SEED
 from pathology.training.problems import Problems
@@ -105,8 +106,8 @@ class TileTask:
 
     @property
     def data(self) -> str:
-        """What examples are made by: the hash of the generator's source code."""
-        return ",".join(sorted({source.generator for source in self._synthetic(training=True)}))
+        """What examples are made from: the generator and the user's folders, with their hashes."""
+        return data_state(self._config.sources)
 
     def check(self) -> None:
         """Find all tiles, and what must be valid before the first step.

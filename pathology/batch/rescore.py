@@ -34,13 +34,9 @@ from pathology.runs import (
 )
 from pathology.runs.layout import ISH_JSON, RESULTS_CSV, RUN
 from pathology.scoring import TILE_FLAG, load_guideline
-from pathology.stain.calibration import (
-    CALIBRATED_KEYS,
-    Calibration,
-    apply_calibration,
-    check_model,
-    load_calibration,
-)
+from pathology.stain.calibrating import apply_calibration, check_model
+from pathology.stain.calibration import CALIBRATED_KEYS, Calibration
+from pathology.stain.calibration_file import load_calibration
 
 __all__ = ["rescore_config", "rescore_run"]
 

@@ -36,7 +36,7 @@ from pathology.runs import (
     write_cases,
     write_results,
 )
-from pathology.stain.calibration import check_model
+from pathology.stain.calibrating import check_model
 
 __all__ = ["TablesError", "score_folder"]
 

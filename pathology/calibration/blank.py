@@ -70,7 +70,7 @@ def deciding_od(
 
     Examples
     --------
-    >>> from pathology.stain.calibration import reference_cutoffs
+    >>> from pathology.stain.calibrating import reference_cutoffs
     >>> rays = np.arange(0, 64, 2, dtype=np.uint8)[None]
     >>> deciding_od(rays, np.zeros(1, dtype=np.float32), min_stained_share=0.125,
     ...             cutoffs=reference_cutoffs()).tolist()

@@ -33,13 +33,8 @@ from pathology.scoring import (
     counts_from_codes,
     load_guideline,
 )
-from pathology.stain.calibration import (
-    OD_STEP,
-    SCORES,
-    CutoffOds,
-    calibrated_measurement,
-    reference_cutoffs,
-)
+from pathology.stain.calibrating import calibrated_measurement, reference_cutoffs
+from pathology.stain.calibration import OD_STEP, SCORES, CutoffOds
 from pathology.types import AnyArray
 
 __all__ = ["CalibrationError", "Fit", "Fitter", "Method", "predict_intensity", "predict_score"]

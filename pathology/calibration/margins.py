@@ -47,7 +47,7 @@ class CutGrid:
 
     Examples
     --------
-    >>> from pathology.stain.calibration import reference_cutoffs
+    >>> from pathology.stain.calibrating import reference_cutoffs
     >>> grid = CutGrid(ratios=np.array([0.5, 1.0]), cutoffs=reference_cutoffs(),
     ...                lowest_od=0.08, min_stained_share=0.125, complete_share=0.8)
     >>> grid.stained.tolist(), grid.intense.tolist()

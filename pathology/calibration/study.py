@@ -21,7 +21,8 @@ from pathology.calibration.fitting import (
 from pathology.calibration.posterior import GAIN_SD
 from pathology.calibration.samples import SlideSample
 from pathology.config import Config, MeasurementConfig
-from pathology.stain.calibration import SCORES, calibrated_measurement, reference_cutoffs
+from pathology.stain.calibrating import calibrated_measurement, reference_cutoffs
+from pathology.stain.calibration import SCORES
 
 __all__ = ["MINIMA", "CalibrationError", "Prediction", "Study", "study_slides"]
 

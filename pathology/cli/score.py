@@ -121,7 +121,8 @@ def score(
     from pathology.cli.export import export_run, parse_kinds
     from pathology.cli.tables import print_results
     from pathology.config import load_config
-    from pathology.stain.calibration import apply_calibration, load_calibration
+    from pathology.stain.calibrating import apply_calibration
+    from pathology.stain.calibration_file import load_calibration
 
     kinds = () if export is None else parse_kinds(export)
     overrides = overrides_with(

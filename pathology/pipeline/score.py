@@ -36,7 +36,7 @@ from pathology.runs import (
     write_tiles,
 )
 from pathology.scoring import TILE_FLAG
-from pathology.stain.calibration import check_model
+from pathology.stain.calibrating import check_model
 from pathology.tiling import TileGrid, lay_grid
 from pathology.tissue import Regions, TissueFinding, find_tissue, load_regions
 from pathology.wsi import open_slide

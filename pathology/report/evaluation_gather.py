@@ -29,7 +29,7 @@ from pathology.runs import (
     read_results,
     read_rows,
 )
-from pathology.stain.calibration import load_calibration
+from pathology.stain.calibration_file import load_calibration
 from pathology.types import AnyArray
 
 __all__ = ["REFUSALS", "ContinuousColumns", "Gathered", "Refused", "gather_study"]

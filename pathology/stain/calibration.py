@@ -1,4 +1,4 @@
-"""The calibration file: how dark a laboratory stains, and the cut-offs that follow from it.
+"""What a calibration holds: how dark a laboratory stains, and the cut-offs that follow from it.
 
 A calibration never touches a pixel. Stored densities stay as measured; the cut-offs move. So it is
 applied alike to a slide that is being read and to cells that were stored long ago, and no image is
@@ -10,21 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import date
-from functools import lru_cache
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pathology.config import (
-    CalibrationStamp,
-    Config,
-    MeasurementConfig,
-    list_problems,
-    load_config,
-)
-from pathology.errors import ConfigError, ModelError
+from pathology.config import CalibrationStamp, Config
 
 __all__ = [
     "CALIBRATED_KEYS",
@@ -36,12 +27,6 @@ __all__ = [
     "Conditions",
     "CutoffOds",
     "LeaveOneOut",
-    "apply_calibration",
-    "calibrated_measurement",
-    "check_model",
-    "load_calibration",
-    "parse_calibration",
-    "reference_cutoffs",
 ]
 
 #: Ray densities are stored in steps of this; no limit of blank is known better.
@@ -58,8 +43,6 @@ CALIBRATED_KEYS: tuple[str, ...] = (
     "moderate_od",
     "intense_od",
 )
-#: A file of ten thousand slides has about 1 MB.
-_MAX_BYTES = 4 << 20
 
 Od = Annotated[float, Field(gt=0.0, le=2.55)]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -88,6 +71,7 @@ class CutoffOds(_Part):
 
     Examples
     --------
+    >>> from pathology.stain.calibrating import reference_cutoffs
     >>> reference_cutoffs().moderate_od
     0.28
     """
@@ -122,6 +106,7 @@ class Conditions(_Part):
 
     Examples
     --------
+    >>> from pathology.config import load_config
     >>> Conditions.of(load_config()).complete_share
     0.8
     """
@@ -330,267 +315,3 @@ class Calibration(_Part):
             gain_interval=self.gain_interval,
             slides=tuple((slide.quickhash, slide.size_bytes) for slide in self.slides),
         )
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """A safe loader that also refuses aliases (which can grow without bound) and doubled keys."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not allowed")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        if len(keys) != len({str(key) for key in keys}):
-            raise yaml.YAMLError("a key is there twice")
-        return super().construct_mapping(node, deep)
-
-
-def parse_calibration(text: str, *, name: str) -> Calibration:
-    """Read the content of a calibration file, with every check.
-
-    Parameters
-    ----------
-    text
-        YAML.
-    name
-        Name of the file, for messages.
-
-    Returns
-    -------
-    Calibration
-        Checked, hash included.
-
-    Raises
-    ------
-    ConfigError
-        If it is no such file, is of another version, or was changed.
-
-    Examples
-    --------
-    >>> parse_calibration("a: [", name="x.yaml")
-    Traceback (most recent call last):
-    ...
-    pathology.errors.ConfigError: x.yaml: not valid YAML. Make it with `her2 calibrate`.
-    """
-    fix = "Make it with `her2 calibrate`."
-    try:
-        # A subclass of the safe loader.
-        tree = yaml.load(text, Loader=_PlainLoader)  # noqa: S506
-        # By way of JSON: nothing but plain values gets through, and lists become tuples.
-        content = json.dumps(tree, default=_plain)
-    except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
-        raise ConfigError(f"{name}: not valid YAML", fix=fix) from error
-    if not isinstance(tree, dict) or "schema_version" not in tree:
-        raise ConfigError(f"{name}: is not a calibration file", fix=fix)
-    if tree["schema_version"] != 1:
-        raise ConfigError(
-            f"{name}: schema_version is {tree['schema_version']!r}, and this program reads 1",
-            fix="Fit the calibration again with this version.",
-        )
-    try:
-        found = Calibration.model_validate_json(content)
-    except ValidationError as error:
-        raise ConfigError(f"{name}: {list_problems(error)}", fix=fix) from error
-    if not found.sha256:
-        raise ConfigError(f"{name}: there is no sha256, so a change would go unseen", fix=fix)
-    return found
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} is not allowed")
-
-
-def load_calibration(path: Path) -> Calibration:
-    """Read a calibration file.
-
-    Parameters
-    ----------
-    path
-        What ``her2 calibrate`` wrote.
-
-    Returns
-    -------
-    Calibration
-        The checked calibration.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, is no calibration file, is of another version, or was changed.
-
-    Examples
-    --------
-    >>> from pathology.assets import config_path
-    >>> load_calibration(config_path("calibration/reference.yaml")).title
-    'reference/1'
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise ConfigError(f"{path}: is larger than any calibration file")
-        text = content.decode("utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: the calibration file cannot be read ({error.strerror or error})",
-            fix="Name the file that `her2 calibrate` wrote.",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text, so no calibration file") from error
-    return parse_calibration(text, name=str(path))
-
-
-@lru_cache(maxsize=1)
-def _default_measurement() -> MeasurementConfig:
-    return load_config().measurement
-
-
-def reference_cutoffs() -> CutoffOds:
-    """Return the cut-offs of the default configuration: the reference scale."""
-    measurement = _default_measurement()
-    return CutoffOds(**{name: getattr(measurement, name) for name in CutoffOds.model_fields})
-
-
-def calibrated_measurement(
-    base: MeasurementConfig, *, gain: float, cutoffs: CutoffOds, limit_of_blank_od: float | None
-) -> MeasurementConfig:
-    """Turn a gain, cut-offs and a limit of blank into the measurement section that they mean.
-
-    Cut-offs are multiplied by the gain, as the laboratory's densities are. A ray has to pass the
-    limit of blank in any case. The section's cut-offs are compared with densities above the limit
-    of blank, so it is taken off them: a limit of blank hides what negative tissue shows as well,
-    and moves no other boundary.
-
-    Parameters
-    ----------
-    base
-        Everything that a calibration does not decide.
-    gain
-        Densities of the laboratory against the reference scale.
-    cutoffs
-        On the reference scale.
-    limit_of_blank_od
-        OD as measured; None where unknown.
-
-    Returns
-    -------
-    MeasurementConfig
-        To classify cells with, as they are read or from stored ones.
-
-    Examples
-    --------
-    >>> found = calibrated_measurement(load_config().measurement, gain=0.5,
-    ...                                cutoffs=reference_cutoffs(), limit_of_blank_od=0.1)
-    >>> found.limit_of_blank_od, found.stained_od, found.moderate_od, found.intense_od
-    (0.1, 0.01, 0.04, 0.2)
-    """
-    blank = limit_of_blank_od or 0.0
-    lowest = blank + OD_STEP if blank else 0.0
-    values = {
-        "limit_of_blank_od": blank,
-        "contrast_od": gain * cutoffs.contrast_od,
-        "contrast_exempt_od": gain * cutoffs.contrast_exempt_od,
-    }
-    for name in ("stained_od", "weak_od", "moderate_od", "intense_od"):
-        values[name] = max(gain * getattr(cutoffs, name), lowest) - blank
-    # Cut-offs are compared to four decimals.
-    rounded = {name: round(value, 4) for name, value in values.items()}
-    return MeasurementConfig.model_validate({**base.model_dump(), **rounded})
-
-
-def apply_calibration(config: Config, calibration: Calibration) -> Config:
-    """Return the configuration with a calibration's cut-offs; both are part of its hash.
-
-    Parameters
-    ----------
-    config
-        With the default cut-offs.
-    calibration
-        As read.
-
-    Returns
-    -------
-    Config
-        To score with, or to classify stored cells with.
-
-    Raises
-    ------
-    ConfigError
-        If the configuration sets cut-offs of its own, or settings under which the calibration does
-        not hold.
-
-    Examples
-    --------
-    >>> from pathology.assets import config_path
-    >>> reference = load_calibration(config_path("calibration/reference.yaml"))
-    >>> config = load_config()
-    >>> calibrated = apply_calibration(config, reference)
-    >>> calibrated.measurement == config.measurement, calibrated.hash == config.hash
-    (True, False)
-    """
-    default = _default_measurement()
-    own = [
-        f"measurement.{name}"
-        for name in CALIBRATED_KEYS
-        if getattr(config.measurement, name) != getattr(default, name)
-    ]
-    if own:
-        raise ConfigError(
-            f"{', '.join(own)}: set by the configuration and by calibration {calibration.title}",
-            fix="Leave out one of the two.",
-        )
-    if calibration.guideline != config.scoring.guideline:
-        raise ConfigError(
-            f"calibration {calibration.title} was fitted by {calibration.guideline}, and this run "
-            f"uses {config.scoring.guideline}"
-        )
-    differences = calibration.conditions.differences(Conditions.of(config))
-    if differences:
-        raise ConfigError(
-            f"calibration {calibration.title} was made under other settings: "
-            f"{'; '.join(differences)}",
-            fix="Use the same settings, or fit a calibration under these.",
-        )
-    measurement = calibrated_measurement(
-        config.measurement,
-        gain=calibration.gain,
-        cutoffs=calibration.cutoffs,
-        limit_of_blank_od=calibration.limit_of_blank_od,
-    )
-    return config.model_copy(
-        update={"measurement": measurement, "calibration": calibration.stamp()}
-    )
-
-
-def check_model(stamp: CalibrationStamp | None, *, name: str, sha256: str) -> None:
-    """Refuse a calibration that was made with another model.
-
-    Another model puts outlines elsewhere and so measures other densities on the same slides.
-
-    Parameters
-    ----------
-    stamp
-        The configuration's; None where there is no calibration.
-    name, sha256
-        Of the model that is to be used.
-
-    Raises
-    ------
-    ModelError
-        If the weights differ.
-
-    Examples
-    --------
-    >>> check_model(None, name="her2-cells/0.1.0", sha256="0" * 64)
-    """
-    if stamp is None or stamp.model_sha256 in (None, sha256):
-        return
-    raise ModelError(
-        f"calibration {stamp.title} was made with another model (weights "
-        f"{stamp.model_sha256[:12]}…, {name} has {sha256[:12]}…)",
-        fix="Score the calibration slides with this model and run `her2 calibrate` again.",
-    )

@@ -80,7 +80,7 @@ def measurement_at_gain(measurement: MeasurementConfig, ratio: float) -> Measure
     """Return the cut-offs for a laboratory that stains darker by a factor than was taken.
 
     All cut-offs move with the densities, as in
-    :func:`~pathology.stain.calibration.calibrated_measurement`. The limit of blank stays: it was
+    :func:`~pathology.stain.calibrating.calibrated_measurement`. The limit of blank stays: it was
     measured as it is, and a ray has to pass it at any gain.
 
     Parameters

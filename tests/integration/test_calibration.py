@@ -25,7 +25,8 @@ from pathology.runs import (
     write_results,
 )
 from pathology.scoring import counts_from_codes
-from pathology.stain.calibration import Calibration, apply_calibration
+from pathology.stain.calibrating import apply_calibration
+from pathology.stain.calibration import Calibration
 from pathology.synthesis import Appearance, Composition, FieldSpec, Staining, render_field
 from pathology.synthesis.slide_spec import score_mix
 from pathology.synthesis.tiff import write_pyramid

@@ -19,12 +19,8 @@ from pathology.provenance import SlideIdentity
 from pathology.runs import SlideResult, count_columns, read_rows, write_results
 from pathology.runs.layout import slide_folder
 from pathology.scoring.counts import PatternCounts
-from pathology.stain.calibration import (
-    CalibratedModel,
-    Calibration,
-    CalibrationSlide,
-    load_calibration,
-)
+from pathology.stain.calibration import CalibratedModel, Calibration, CalibrationSlide
+from pathology.stain.calibration_file import load_calibration
 
 ROOT = Path(__file__).parents[2]
 STATUS = {"0": "negative", "1+": "negative", "2+": "equivocal", "3+": "positive"}

@@ -8,7 +8,8 @@ from pathology.assets import config_path
 from pathology.batch.rescore import rescore_config
 from pathology.config import load_config
 from pathology.errors import ConfigError
-from pathology.stain.calibration import apply_calibration, load_calibration
+from pathology.stain.calibrating import apply_calibration
+from pathology.stain.calibration_file import load_calibration
 
 RUN = load_config(overrides=["scoring.min_tumour_cells=40", "measurement.intense_od=0.5"])
 REFERENCE = load_calibration(config_path("calibration/reference.yaml"))

@@ -13,7 +13,7 @@ from pathology.calibration.blank import deciding_od, rank_percentile
 from pathology.calibration.concordance import compare
 from pathology.cells import classify
 from pathology.config import load_config
-from pathology.stain.calibration import calibrated_measurement, reference_cutoffs
+from pathology.stain.calibrating import calibrated_measurement, reference_cutoffs
 
 CUTOFFS = reference_cutoffs()
 MEASUREMENT = load_config().measurement

@@ -11,7 +11,7 @@ from runs_of import write_run
 
 from pathology.calibration import SlideSample
 from pathology.cli import main
-from pathology.stain.calibration import load_calibration
+from pathology.stain.calibration_file import load_calibration
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,8 @@ from pathology.config import load_config
 from pathology.errors import OutputError, PathologyError, UsageError
 from pathology.report.words import FLAG_WORDS
 from pathology.scoring import TILE_FLAG
-from pathology.stain.calibration import (
-    apply_calibration,
-    load_calibration,
-    reference_cutoffs,
-)
+from pathology.stain.calibrating import apply_calibration, reference_cutoffs
+from pathology.stain.calibration_file import load_calibration
 
 
 @pytest.fixture(scope="module")

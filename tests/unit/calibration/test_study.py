@@ -33,7 +33,7 @@ from pathology.calibration.study import _check_fit
 from pathology.cells import classify
 from pathology.config import load_config
 from pathology.scoring import counts_from_codes, load_guideline
-from pathology.stain.calibration import calibrated_measurement, reference_cutoffs
+from pathology.stain.calibrating import calibrated_measurement, reference_cutoffs
 from pathology.types import AnyArray
 
 CONFIG = load_config()

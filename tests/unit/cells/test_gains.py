@@ -11,7 +11,7 @@ from pathology.cells.classify import classify
 from pathology.cells.gains import kinds_at, off_scale_kinds
 from pathology.config import CalibrationStamp, MeasurementConfig, load_config
 from pathology.scoring.scale import CENTRE_WEIGHT, OFF_SCALE_WEIGHTS, OFF_SCALE_Z
-from pathology.stain.calibration import calibrated_measurement, reference_cutoffs
+from pathology.stain.calibrating import calibrated_measurement, reference_cutoffs
 from pathology.stain.gain import gain_ratios, gain_sds, measurement_at_gain
 
 CONFIG = load_config()

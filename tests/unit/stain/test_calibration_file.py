@@ -20,6 +20,12 @@ from pathology.cells import classify
 from pathology.config import Config, load_config
 from pathology.errors import ConfigError, ModelError
 from pathology.runs import RunKey
+from pathology.stain.calibrating import (
+    apply_calibration,
+    calibrated_measurement,
+    check_model,
+    reference_cutoffs,
+)
 from pathology.stain.calibration import (
     OD_STEP,
     CalibratedModel,
@@ -27,13 +33,8 @@ from pathology.stain.calibration import (
     CalibrationSlide,
     Conditions,
     LeaveOneOut,
-    apply_calibration,
-    calibrated_measurement,
-    check_model,
-    load_calibration,
-    parse_calibration,
-    reference_cutoffs,
 )
+from pathology.stain.calibration_file import load_calibration, parse_calibration
 
 
 def make(**changes: Any) -> Calibration:

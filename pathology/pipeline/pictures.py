@@ -52,7 +52,7 @@ def write_pictures(
     rows
         The tiles.
     cells
-        The cells, in pieces; only looked at where single cells can be seen.
+        The cells that count, in pieces; only looked at where single cells can be seen.
     size_px
         Longest side of a picture.
 

@@ -382,4 +382,4 @@ class _Job:
 def _when_written(written: Future[int], path: Path) -> Iterator[CellTable]:
     """Yield the cells of a table that another thread is writing, when it is whole."""
     written.result()
-    yield from read_cells(path)
+    yield from read_cells(path, only_counted=True)

@@ -227,7 +227,7 @@ class _Job:
             spacing=grid.spacing,
             regions=regions,
             rows=reading.rows,
-            cells=read_cells(self.folder.cells),
+            cells=read_cells(self.folder.cells, only_counted=True),
             size_px=self.config.report.overview_px,
         )
         self.folder.write_result(result)

@@ -134,8 +134,8 @@ def draw_heatmap(
     tiles
         All tiles of the slide that were taken up.
     cells
-        The slide's cells, in pieces, as ``read_cells`` gives them. Used only where tiles are so
-        large on the picture that single cells can be seen: tumour cells are then drawn as dots.
+        The cells that count, in pieces. Used only where tiles are so large on the picture that
+        single cells can be seen: tumour cells are then drawn as dots.
     size_px
         Longest side of the picture in px; taken as 760 where it is less.
 
@@ -161,7 +161,7 @@ def draw_heatmap(
     width = _column_width(size, wide=wide)
     notes = [_TILE_NOTE if whole else _CELL_NOTE]
     if dots is not None:
-        notes.append("Each dot is a tumour cell in the colour of its pattern.")
+        notes.append("Each dot is a tumour cell that counts, in the colour of its pattern.")
     if tiles.holds_intense().any():
         rows.append(("Corner: some complete intense cells", PATTERN_COLOURS[-1], False))
     blocks = [

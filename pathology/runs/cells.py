@@ -164,13 +164,16 @@ class CellWriter:
         self._written += cells.n
 
 
-def read_cells(path: Path) -> Iterator[CellTable]:
+def read_cells(path: Path, *, only_counted: bool = False) -> Iterator[CellTable]:
     """Read the cells of a slide, one row group at a time.
 
     Parameters
     ----------
     path
         ``cells.parquet``.
+    only_counted
+        Whether to leave out cells that did not count. A table from before that was stored is given
+        whole.
 
     Yields
     ------
@@ -184,7 +187,11 @@ def read_cells(path: Path) -> Iterator[CellTable]:
     """
     with open_table(path, FIRST_CELL_SCHEMA) as file:
         for group in range(file.num_row_groups):
-            yield _from_arrow(file.read_row_group(group, columns=FIRST_CELL_SCHEMA.names))
+            cells = _from_arrow(file.read_row_group(group, columns=FIRST_CELL_SCHEMA.names))
+            if only_counted and "evaluable" in file.schema_arrow.names:
+                table = file.read_row_group(group, columns=["evaluable"])
+                cells = cells.take(_column_from_arrow("evaluable", _whole(table, "evaluable")))
+            yield cells
 
 
 def read_cell_columns(path: Path, names: Sequence[str]) -> Iterator[dict[str, AnyArray]]:

@@ -177,6 +177,15 @@ def test_which_cells_count_is_stored(tmp_path: Path, make_cells: MakeCells) -> N
     assert sorted(found) == ["evaluable", "pattern", "ray_od", "x_um"]
 
 
+def test_cells_that_count_can_be_read_alone(tmp_path: Path, make_cells: MakeCells) -> None:
+    cells = replace(make_cells(40), cell_class=np.zeros(40, dtype=np.uint8))
+    counts = np.arange(40) % 3 == 0
+    with CellWriter(tmp_path / "c") as writer:
+        writer.write(cells, evaluable=counts)
+    (found,) = read_cells(tmp_path / "c", only_counted=True)
+    assert same(found, cells.take(counts))
+
+
 def test_only_tumour_cells_count(tmp_path: Path, make_cells: MakeCells) -> None:
     cells = make_cells(50)
     with (
@@ -212,5 +221,6 @@ def test_tables_of_the_first_version_are_read(tmp_path: Path, make_cells: MakeCe
     table = pq.read_table(tmp_path / "new").drop_columns(["evaluable"])
     pq.write_table(table, tmp_path / "old")
     assert sum(part.n for part in read_cells(tmp_path / "old")) == 30
+    assert sum(part.n for part in read_cells(tmp_path / "old", only_counted=True)) == 30
     with pytest.raises(SlideError, match="not a table of this kind"):
         list(read_cell_columns(tmp_path / "old", ["x_um"]))

@@ -169,7 +169,7 @@ class SourceSlide:
         for top, bottom in _split(down):
             for left, right in _split(across):
                 part = self._read_block(number, across, down, (left, right), (top, bottom))
-                pixels[top:bottom, left:right] = rgb(part)
+                rgb(part, out=pixels[top:bottom, left:right])
                 # The flag's mean is at least half: 127.5 is rounded up.
                 data[top:bottom, left:right] = part[..., 3] >= 128
         return Region(pixels=pixels, data=data)

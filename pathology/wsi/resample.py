@@ -23,6 +23,8 @@ from pathology.types import AnyArray, IntArray, U8Array
 
 __all__ = ["Axis", "AxisPart", "resample", "rgb"]
 
+#: Output rows that are computed at once.
+_ROWS = 64
 #: Sub-pixel positions per pixel: finer than 8-bit values can show, by a factor of 256.
 _STEPS = 1 << 16
 
@@ -67,11 +69,9 @@ class Axis:
     def part(self, begin: int, end: int) -> AxisPart:
         """Work out the output pixels ``begin`` to ``end`` (not included)."""
         unit = Fraction(_STEPS) / (self.scale * self.count)
-        top, bottom = unit.numerator, 2 * unit.denominator
-        edges = [
-            (2 * (self.start * self.count + index * self.length) * top + unit.denominator) // bottom
-            for index in range(begin, end + 1)
-        ]
+        top, half = unit.numerator, unit.denominator
+        step, first = 2 * top * self.length, 2 * top * self.start * self.count + half
+        edges = [(first + index * step) // (2 * half) for index in range(begin, end + 1)]
         return AxisPart(edges=np.array(edges, dtype=np.int64), enlarges=self.step < 1)
 
 
@@ -155,19 +155,36 @@ def resample(
         height, width = pixels.shape[:2]
         image = Image.frombuffer("RGBX", (width, height), pixels, "raw", "RGBX", 0, 1)
         return np.asarray(image.reduce(whole))
+    tall, wide = down.weights(), across.weights()
+    result = np.empty((tall.shape[0], wide.shape[0], pixels.shape[2]), dtype=np.uint8)
+    # Some rows at a time, so that what lies between stays in the processor's cache.
+    for top in range(0, tall.shape[0], _ROWS):
+        _resample_rows(pixels, tall[top : top + _ROWS], wide, out=result[top : top + _ROWS])
+    return result
+
+
+def _resample_rows(
+    pixels: U8Array, tall: scipy.sparse.csr_array, wide: scipy.sparse.csr_array, *, out: U8Array
+) -> None:
+    """Compute some output rows."""
+    first, last = int(tall.indices.min()), int(tall.indices.max()) + 1
+    taken = pixels[first:last]
+    height, width, channels = taken.shape
     # Rows first: they are contiguous, and what follows is smaller.
-    height, width, channels = pixels.shape
-    tall = down.weights() @ pixels.reshape(height, width * channels).astype(np.float32)
-    rows = tall.shape[0]
-    turned = tall.reshape(rows, width, channels).transpose(1, 0, 2)
-    wide = across.weights() @ np.ascontiguousarray(turned).reshape(width, rows * channels)
-    result = wide.reshape(-1, rows, channels).transpose(1, 0, 2) + np.float32(0.5)
-    return np.asarray(result).astype(np.uint8)
+    columns = tall[:, first:last] @ taken.reshape(height, width * channels).astype(np.float32)
+    rows = columns.shape[0]
+    turned = columns.reshape(rows, width, channels).transpose(1, 0, 2)
+    sums = wide @ np.ascontiguousarray(turned).reshape(width, rows * channels)
+    sums += np.float32(0.5)
+    out[...] = sums.reshape(-1, rows, channels).transpose(1, 0, 2)
 
 
-def rgb(pixels: U8Array) -> U8Array:
-    """Drop the data flags: (H, W, 4) uint8 to contiguous (H, W, 3), at twice numpy's speed."""
-    height, width = pixels.shape[:2]
-    flat = np.ascontiguousarray(pixels)
-    image = Image.frombuffer("RGBX", (width, height), flat, "raw", "RGBX", 0, 1)
-    return np.asarray(image.convert("RGB"))
+def rgb(pixels: U8Array, *, out: U8Array | None = None) -> U8Array:
+    """Drop the data flags: (H, W, 4) uint8 to (H, W, 3), contiguous unless ``out`` is given.
+
+    Channel by channel is five times as fast as all at once: numpy then copies in its inner loop.
+    """
+    result = np.empty((*pixels.shape[:2], 3), dtype=np.uint8) if out is None else out
+    for channel in range(3):
+        result[..., channel] = pixels[..., channel]
+    return result

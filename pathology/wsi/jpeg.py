@@ -137,7 +137,9 @@ def _parse(content: bytes) -> _Header:
     """
     if not content.startswith(_SOI):
         raise ValueError("no JPEG")
-    place, size, sampling, jfif, adobe = 2, (0, 0), (), False, None
+    place, size, jfif = 2, (0, 0), False
+    sampling: tuple[int, ...] = ()
+    adobe: int | None = None
     while True:
         marker = content[place + 1]
         length = int.from_bytes(content[place + 2 : place + 4], "big")

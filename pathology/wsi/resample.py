@@ -23,8 +23,9 @@ from pathology.types import AnyArray, IntArray, U8Array
 
 __all__ = ["Axis", "AxisPart", "resample", "rgb"]
 
-#: Output rows that are computed at once.
-_ROWS = 64
+#: Output rows are computed for about this many bytes at once, and at least so many of them.
+_PIECE_BYTES = 1 << 19
+_MIN_ROWS = 8
 #: Sub-pixel positions per pixel: finer than 8-bit values can show, by a factor of 256.
 _STEPS = 1 << 16
 
@@ -156,27 +157,40 @@ def resample(
         image = Image.frombuffer("RGBX", (width, height), pixels, "raw", "RGBX", 0, 1)
         return np.asarray(image.reduce(whole))
     tall, wide = down.weights(), across.weights()
-    result = np.empty((tall.shape[0], wide.shape[0], pixels.shape[2]), dtype=np.uint8)
+    result = np.empty((tall.shape[0], wide.shape[0], 4), dtype=np.uint8)
     # Some rows at a time, so that what lies between stays in the processor's cache.
-    for top in range(0, tall.shape[0], _ROWS):
-        _resample_rows(pixels, tall[top : top + _ROWS], wide, out=result[top : top + _ROWS])
+    rows = max(_MIN_ROWS, _PIECE_BYTES // (16 * pixels.shape[1]))
+    for top in range(0, tall.shape[0], rows):
+        piece = result[top : top + rows]
+        _resample_rows(pixels, _rows(tall, top, top + len(piece)), wide, out=piece)
     return result
 
 
+def _rows(weights: scipy.sparse.csr_array, begin: int, end: int) -> tuple[int, WeightMatrix]:
+    """Cut rows out of a matrix, without the columns before and after them."""
+    # Slicing the matrix itself takes as long as multiplying with it.
+    starts = weights.indptr[begin : end + 1]
+    used = slice(starts[0], starts[-1])
+    columns = weights.indices[used]
+    first = int(columns.min())
+    shape = (end - begin, int(columns.max()) + 1 - first)
+    part = (weights.data[used], columns - first, starts - starts[0])
+    return first, scipy.sparse.csr_array(part, shape=shape)
+
+
 def _resample_rows(
-    pixels: U8Array, tall: scipy.sparse.csr_array, wide: scipy.sparse.csr_array, *, out: U8Array
+    pixels: U8Array, tall: tuple[int, scipy.sparse.csr_array], wide: WeightMatrix, *, out: U8Array
 ) -> None:
     """Compute some output rows."""
-    first, last = int(tall.indices.min()), int(tall.indices.max()) + 1
-    taken = pixels[first:last]
+    first, weights = tall
+    taken = pixels[first : first + weights.shape[1]]
     height, width, channels = taken.shape
     # Rows first: they are contiguous, and what follows is smaller.
-    columns = tall[:, first:last] @ taken.reshape(height, width * channels).astype(np.float32)
-    rows = columns.shape[0]
-    turned = columns.reshape(rows, width, channels).transpose(1, 0, 2)
-    sums = wide @ np.ascontiguousarray(turned).reshape(width, rows * channels)
-    sums += np.float32(0.5)
-    out[...] = sums.reshape(-1, rows, channels).transpose(1, 0, 2)
+    sums = weights @ taken.reshape(height, width * channels).astype(np.float32)
+    # Four floats, a pixel, are turned as one number of 16 bytes: nothing looks at its value.
+    turned = np.ascontiguousarray(sums.view(np.complex128).T).view(np.float32)
+    columns = wide @ turned + np.float32(0.5)
+    out.view(np.uint32)[..., 0] = columns.astype(np.uint8).view(np.uint32).T
 
 
 def rgb(pixels: U8Array, *, out: U8Array | None = None) -> U8Array:

@@ -8,6 +8,7 @@ a file, a tile or an error, is left to OpenSlide, so that it is the same as ever
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,7 @@ import numpy as np
 from pathology.errors import RegionReadError
 from pathology.types import U8Array
 from pathology.wsi.jpeg import TileDecoder
+from pathology.wsi.missing import has_black_rgb
 from pathology.wsi.reader import Level, PixelSource
 from pathology.wsi.tiff import LayoutError, TiledImage, read_tiled_images
 from pathology.wsi.tilecache import TileCache
@@ -25,6 +27,10 @@ __all__ = ["DIRECT_VENDORS", "DirectSource", "open_direct"]
 #: OpenSlide's names of the formats whose levels are images of a TIFF, tile by tile and nothing
 #: else. The others move, overlap, pad or mend tiles.
 DIRECT_VENDORS = frozenset({"aperio", "generic-tiff"})
+
+
+#: Returns a tile by level, column and row.
+_TileAt = Callable[[int, int, int], U8Array | None]
 
 
 class _File:
@@ -92,21 +98,32 @@ class DirectSource:
         A tile that is damaged, even so that libjpeg only warns, makes the general reader read the
         whole window: its pixels or its error are then what they always were.
         """
+        result = np.empty((height, width, 4), dtype=np.uint8)
+        if self._assemble(level, x, y, result, self.tile):
+            return result
+        return self._general.read_level(level, x, y, width, height)
+
+    def copy_plain(self, level: int, x: int, y: int, pixels: U8Array) -> bool:
+        """Copy a window without alpha; see ``PlainSource.copy_plain``."""
+        return self._assemble(level, x, y, pixels, self._plain_tile)
+
+    def _assemble(self, level: int, x: int, y: int, pixels: U8Array, tile_at: _TileAt) -> bool:
+        """Fill a window from tiles; False where one of them cannot be had."""
         image = self._images[level]
         side_x, side_y = image.tile_width, image.tile_height
-        result = np.empty((height, width, 4), dtype=np.uint8)
+        height, width = pixels.shape[:2]
         for row in range(y // side_y, -(-(y + height) // side_y)):
             top, bottom = max(row * side_y, y), min((row + 1) * side_y, y + height)
             for column in range(x // side_x, -(-(x + width) // side_x)):
-                tile = self.tile(level, column, row)
+                tile = tile_at(level, column, row)
                 if tile is None:
-                    return self._general.read_level(level, x, y, width, height)
+                    return False
                 left, right = max(column * side_x, x), min((column + 1) * side_x, x + width)
-                result[top - y : bottom - y, left - x : right - x] = tile[
+                pixels[top - y : bottom - y, left - x : right - x] = tile[
                     top - row * side_y : bottom - row * side_y,
                     left - column * side_x : right - column * side_x,
                 ]
-        return result
+        return True
 
     def tile(self, level: int, column: int, row: int) -> U8Array | None:
         """Return a storage tile of a level; None where only the general reader can tell.
@@ -116,8 +133,18 @@ class DirectSource:
         numpy.ndarray
             (rows, columns, 4) uint8, at least the part inside the level; not to be changed.
         """
-        index = row * self._images[level].columns + column
-        return self._cache.get((level, index), lambda: self._make(level, column, row))
+        return self._cache.get(
+            (level, column, row, 4), lambda: self._make(level, column, row, flags=True)
+        )
+
+    def _plain_tile(self, level: int, column: int, row: int) -> U8Array | None:
+        """Return a tile as (rows, columns, 3), or None where it is not stored or holds black."""
+        key = (level, column, row, 3)
+        return self._cache.get(key, lambda: self._make_plain(level, column, row))
+
+    def _make_plain(self, level: int, column: int, row: int) -> U8Array | None:
+        tile = self._make(level, column, row, flags=False)
+        return tile if tile is not None and not has_black_rgb(tile) else None
 
     def close(self) -> None:
         """Let go of the file; reads in flight end in peace."""
@@ -125,21 +152,21 @@ class DirectSource:
         self._cache.clear()
         self._general.close()
 
-    def _make(self, level: int, column: int, row: int) -> U8Array | None:
+    def _make(self, level: int, column: int, row: int, *, flags: bool) -> U8Array | None:
         file, image = self._file, self._images[level]
         index = row * image.columns + column
         if file is None:
             return None  # closed: the general reader says so
         length = int(image.lengths[index])
         if length == 0:
-            return self._absent(level, column, row)
+            return self._absent(level, column, row) if flags else None
         try:
             content = file.read(int(image.offsets[index]), length)
         except OSError:
             return None
         if len(content) != length:
             return None
-        return self._decoders[level].decode(content)
+        return self._decoders[level].decode(content, flags=flags)
 
     def _absent(self, level: int, column: int, row: int) -> U8Array | None:
         """Return what the general reader shows in the place of a tile that is not stored."""

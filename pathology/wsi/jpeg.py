@@ -70,29 +70,35 @@ class TileDecoder:
         self._before = _SOI + adobe + _shared(image.tables)
         self._known: tuple[bytes, ...] = ()
 
-    def decode(self, content: bytes) -> U8Array | None:
+    def decode(self, content: bytes, *, flags: bool = True) -> U8Array | None:
         """Decode one tile.
 
         Parameters
         ----------
         content
             The tile as it stands in the file.
+        flags
+            Add a fourth channel of 255, which says that there is data.
 
         Returns
         -------
         numpy.ndarray
-            (tile height, tile width, 4) uint8: red, green, blue, 255. None where the tile is
+            (tile height, tile width, 3 or 4) uint8: red, green, blue, 255. None where the tile is
             damaged, even slightly, or coded in a way that decoders may differ on.
         """
         if not content.startswith(self._known or b"\0") and not self._check(content):
             return None
         try:
             pixels: U8Array = simplejpeg.decode_jpeg(
-                self._before + content[2:], "RGBA", fastdct=False, fastupsample=False, strict=True
+                self._before + content[2:],
+                "RGBA" if flags else "RGB",
+                fastdct=False,
+                fastupsample=False,
+                strict=True,
             )
         except ValueError:
             return None
-        return pixels if pixels.shape == (*self._size, 4) else None
+        return pixels if pixels.shape[:2] == self._size else None
 
     def _check(self, content: bytes) -> bool:
         """Tell whether a tile's header is what OpenSlide and libjpeg understand alike."""

@@ -72,8 +72,12 @@ class Axis:
         unit = Fraction(_STEPS) / (self.scale * self.count)
         top, half = unit.numerator, unit.denominator
         step, first = 2 * top * self.length, 2 * top * self.start * self.count + half
-        edges = [(first + index * step) // (2 * half) for index in range(begin, end + 1)]
-        return AxisPart(edges=np.array(edges, dtype=np.int64), enlarges=self.step < 1)
+        if max(abs(first + begin * step), abs(first + end * step), 2 * half) < 1 << 62:
+            edges = (first + np.arange(begin, end + 1, dtype=np.int64) * step) // (2 * half)
+        else:  # too large for the processor's integers: as exact, but slower
+            exact = [(first + index * step) // (2 * half) for index in range(begin, end + 1)]
+            edges = np.array(exact, dtype=np.int64)
+        return AxisPart(edges=edges, enlarges=self.step < 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +170,9 @@ def resample(
     return result
 
 
-def _rows(weights: scipy.sparse.csr_array, begin: int, end: int) -> tuple[int, WeightMatrix]:
+def _rows(
+    weights: scipy.sparse.csr_array, begin: int, end: int
+) -> tuple[int, scipy.sparse.csr_array]:
     """Cut rows out of a matrix, without the columns before and after them."""
     # Slicing the matrix itself takes as long as multiplying with it.
     starts = weights.indptr[begin : end + 1]
@@ -179,7 +185,11 @@ def _rows(weights: scipy.sparse.csr_array, begin: int, end: int) -> tuple[int, W
 
 
 def _resample_rows(
-    pixels: U8Array, tall: tuple[int, scipy.sparse.csr_array], wide: WeightMatrix, *, out: U8Array
+    pixels: U8Array,
+    tall: tuple[int, scipy.sparse.csr_array],
+    wide: scipy.sparse.csr_array,
+    *,
+    out: U8Array,
 ) -> None:
     """Compute some output rows."""
     first, weights = tall

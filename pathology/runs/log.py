@@ -179,7 +179,7 @@ class RunInfo(_Record):
     seconds: Annotated[dict[str, float], Field(default_factory=dict)]
     counts: Annotated[dict[str, int], Field(default_factory=dict)]
     rescored: RunOrigin | None = None
-    readers: Annotated[dict[str, int], Field(default_factory=dict)]
+    readers: dict[str, int] = Field(default_factory=dict)
 
 
 def now() -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import simplejpeg
+import tifffile
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -148,6 +149,23 @@ def test_missing_tile_is_white_without_data(jpeg, kit, mpp):
     assert (region.pixels[256:512, 256:512] == 255).all()
 
 
+def test_of_a_sparse_window_only_the_missing_tile_is_left_to_openslide(jpeg, kit, monkeypatch):
+    path = jpeg()
+    kit.drop_tile(path, 5)
+    asked = []
+    real = OpenSlideSource.read_level
+
+    def read_level(self, *place):
+        asked.append(place)
+        return real(self, *place)
+
+    with open_slide(path) as slide:
+        monkeypatch.setattr(OpenSlideSource, "read_level", read_level)
+        for _ in range(2):
+            slide.read(WHOLE, mpp=0.5)
+    assert asked == [(0, 256, 256, 256, 256)]
+
+
 @pytest.mark.parametrize("mpp", [0.25, 0.496, 0.5])
 def test_solid_black_is_missing_as_ever(jpeg, kit, mpp):
     image = kit.field(1024, 1024)
@@ -180,7 +198,7 @@ def test_damage_inside_a_tile_gives_openslides_pixels_or_error(jpeg, kit, at, le
 def test_truncated_tile_gives_openslides_pixels_or_error(jpeg, kit):
     path = jpeg()
     _, length = kit.tile_ranges(path)[5]
-    with __import__("tifffile").TiffFile(path) as file:
+    with tifffile.TiffFile(path) as file:
         tag = file.pages[0].tags["TileByteCounts"]
         place, size = tag.valueoffset + 5 * (2 if tag.dtype == 3 else 4), 2 if tag.dtype == 3 else 4
     with path.open("r+b") as file:
@@ -218,7 +236,7 @@ def test_closed_slide_says_so(jpeg):
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files as Linux does")
 def test_no_file_stays_open(jpeg, monkeypatch):
     path = jpeg()
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
         with open_slide(path) as slide:
             slide.read(TILE_5, mpp=0.25)
@@ -226,7 +244,7 @@ def test_no_file_stays_open(jpeg, monkeypatch):
         open_slide(path).close()
         monkeypatch.undo()
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_many_threads_get_what_one_thread_gets(jpeg, kit):

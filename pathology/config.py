@@ -51,6 +51,7 @@ class ReadingConfig(_Section):
     icc: bool
     overview_mpp: Positive
     min_side_um: Positive
+    reader: Literal["auto", "openslide"]
 
 
 class TissueConfig(_Section):

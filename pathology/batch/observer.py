@@ -108,6 +108,8 @@ class LoggingObserver:
             reasons=[str(code) for code in result.reasons],
             ihc_score=result.ihc_score,
             error=None if result.error is None else result.error.message,
+            reader=result.reader,
+            reader_note=result.reader_note,
             seconds=None if begun is None else round(time.monotonic() - begun, 3),
         )
         self._next.slide_finished(result)

@@ -46,6 +46,8 @@ class PlannedSlide:
         Pixel size in µm/px, None where unknown.
     refusal
         Why the slide would get no score, or empty.
+    reader
+        What would read its pixels: ``direct``, ``openslide`` or ``memory``; empty where unknown.
     """
 
     path: str
@@ -53,6 +55,7 @@ class PlannedSlide:
     tiles: int = 0
     mpp: float | None = None
     refusal: str = ""
+    reader: str = ""
 
     @property
     def bytes_written(self) -> int:
@@ -156,4 +159,5 @@ def _plan_slide(request: SlideRequest, spec: InputSpec, config: Config) -> Plann
         tiles=len(tiles),
         mpp=info.spacing.mean,
         refusal="; ".join(refusals),
+        reader=info.reader,
     )

@@ -267,6 +267,7 @@ class _Run:
 
     def _write_info(self, resumed: int, *, finished: bool) -> None:
         counts = Counter(result.status for result in self.results.values())
+        readers = Counter(str(result.reader) for result in self.results.values() if result.reader)
         self.folder.write_info(
             RunInfo(
                 command=tuple(sys.argv),
@@ -282,5 +283,6 @@ class _Run:
                     "skipped_files": len(self.inputs.skipped),
                     **dict(sorted(counts.items())),
                 },
+                readers=dict(sorted(readers.items())),
             )
         )

@@ -89,6 +89,31 @@ def _openslide() -> Iterator[Check]:
     formats = " ".join(name.removeprefix(".") for name in sorted(SLIDE_SUFFIXES))
     flat = " ".join(name.removeprefix(".") for name in sorted(FLAT_SUFFIXES))
     yield Check(name="formats", ok=True, text=f"{formats}; with --mpp also {flat}")
+    yield _reading()
+
+
+def _reading() -> Check:
+    """Make a small pyramid of JPEG tiles, and see whether it can be read directly."""
+    import numpy as np
+
+    from pathology.errors import SlideError
+    from pathology.synthesis.tiff import write_pyramid
+    from pathology.wsi import open_slide
+
+    ramp = np.arange(512, dtype=np.uint16)
+    waves = np.stack([ramp[:, None] * 3 + ramp, ramp[:, None] + ramp * 5, ramp[:, None] ^ ramp], -1)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "waves.tif"
+            write_pyramid(path, (waves % 256).astype(np.uint8), mpp=0.5, levels=2)
+            with open_slide(path) as slide:
+                direct, note = slide.info.reader == "direct", slide.info.reader_note
+    except (OSError, SlideError) as error:
+        return Check(name="reading", ok=False, text=f"a small test slide cannot be read ({error})")
+    text = "JPEG tiles straight from the file, equal to OpenSlide's"
+    return Check(
+        name="reading", ok=True, text=text if direct else f"through OpenSlide, slower ({note})"
+    )
 
 
 def _models() -> Iterator[Check]:

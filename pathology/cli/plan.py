@@ -79,6 +79,7 @@ def _print_slides(planned: list[PlannedSlide]) -> None:
     table.add_column("mm²", justify="right")
     table.add_column("tiles", justify="right")
     table.add_column("µm/px", justify="right")
+    table.add_column("read by")
     table.add_column("refused", overflow="fold")
     for item in planned:
         table.add_row(
@@ -86,6 +87,7 @@ def _print_slides(planned: list[PlannedSlide]) -> None:
             f"{item.tissue_mm2:,.2f}",
             f"{item.tiles:,}",
             "" if item.mpp is None else f"{item.mpp:.4f}",
+            item.reader,
             Text(item.refusal),
         )
     stdout_console().print(table)

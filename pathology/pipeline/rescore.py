@@ -83,6 +83,8 @@ _KEPT = (
     "model_mpp",
     "grid",
     "regions",
+    "reader",
+    "reader_note",
 )
 _NOT_READ = (
     "not read by the run that the cells are from; score the slide with these regions to read them"

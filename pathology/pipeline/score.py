@@ -261,6 +261,8 @@ class _Job:
             "mpp": info.spacing.mean,
             "mpp_source": info.mpp_source,
             "icc_profile": info.icc_profile,
+            "reader": info.reader,
+            "reader_note": info.reader_note or None,
             "region_source": "model",
             "control_status": "not_assessed",
         }

@@ -73,6 +73,7 @@ def provenance_rows(result: SlideResult) -> list[tuple[str, str]]:
         ("Pixel size", pixel),
         ("Scanner format", result.vendor),
         ("Colour profile", result.icc_profile),
+        ("Pixels read by", result.reader),
         ("Stain run", result.stain_run),
         ("Specimen", result.specimen_type),
         ("Role", "control" if result.role == "control" else None),

@@ -166,6 +166,8 @@ class RunInfo(_Record):
         Slides by what became of them in this run, such as ``scored`` or ``resumed``.
     rescored
         The run that this one was made from; None where slides were read.
+    readers
+        Slides by what read their pixels: ``direct``, ``openslide`` or ``memory``.
     """
 
     command: tuple[str, ...]
@@ -177,6 +179,7 @@ class RunInfo(_Record):
     seconds: Annotated[dict[str, float], Field(default_factory=dict)]
     counts: Annotated[dict[str, int], Field(default_factory=dict)]
     rescored: RunOrigin | None = None
+    readers: dict[str, int] = Field(default_factory=dict)
 
 
 def now() -> str:

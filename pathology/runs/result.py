@@ -108,6 +108,13 @@ class SlideResult(ResultRow):
     rescored: Annotated[
         RescoredBlock | None, Field(description="Where this was made from an older result.")
     ] = None
+    reader: Annotated[
+        Literal["direct", "openslide", "memory"] | None,
+        Field(description="What read the pixels: the file's tiles, OpenSlide, or a flat image."),
+    ] = None
+    reader_note: Annotated[
+        Text | None, Field(description="Why OpenSlide read them, where it did.")
+    ] = None
 
     @field_validator("slide_flags")
     @classmethod

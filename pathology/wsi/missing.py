@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from pathology.types import AnyArray, BoolArray, U8Array
 
-__all__ = ["MISSING_PX", "blank_missing", "flatten", "has_black"]
+__all__ = ["MISSING_PX", "blank_missing", "flatten", "has_black", "has_black_rgb", "is_plain"]
 
 #: Side of the smallest solid black square that counts as missing, in pixels of the level that is
 #: read. The unit of loss is a storage tile (a multiple of 16 px) or a JPEG block (8 or 16 px);
@@ -59,6 +59,31 @@ def flatten(pixels: U8Array) -> U8Array:
 def has_black(pixels: U8Array) -> bool:
     """Tell whether any pixel of (H, W, 4) uint8, contiguous, is exactly black with data."""
     return bool((pixels.view(np.uint32) == _BLACK).any())
+
+
+def is_plain(pixels: U8Array) -> bool:
+    """Tell whether all pixels of (H, W, 4) uint8, contiguous, have data and none is exactly black.
+
+    Examples
+    --------
+    >>> is_plain(np.array([[[1, 0, 0, 255]]], np.uint8))
+    True
+    >>> is_plain(np.array([[[0, 0, 0, 255]]], np.uint8))
+    False
+    >>> is_plain(np.array([[[255, 255, 255, 0]]], np.uint8))
+    False
+    """
+    if not _LITTLE:
+        return _all_opaque(pixels) and not has_black(pixels)
+    # Opaque pixels are the largest numbers, and black is the smallest of them.
+    return pixels.size > 0 and int(pixels.view(np.uint32).min()) > _BLACK
+
+
+def has_black_rgb(pixels: U8Array) -> bool:
+    """Tell whether any pixel of (H, W, 3) uint8 is exactly black."""
+    if pixels.size == 0 or pixels.min() > 0:
+        return False
+    return bool(((pixels[..., 0] | pixels[..., 1] | pixels[..., 2]) == 0).any())
 
 
 def blank_missing(pixels: U8Array, *, inside: BoolArray) -> U8Array:

@@ -14,6 +14,7 @@ from pathology.config import ReadingConfig, load_config
 from pathology.errors import ReasonCode, SlideError
 from pathology.geometry import Box0, Size0, Spacing
 from pathology.wsi.array import ArraySource
+from pathology.wsi.choosing import choose_source
 from pathology.wsi.colour import to_srgb
 from pathology.wsi.flat import load_flat
 from pathology.wsi.reader import SourceSlide
@@ -165,15 +166,17 @@ def _open_vendor(
     reading: ReadingConfig,
     cache_mb: int,
 ) -> Slide:
-    source = OpenSlideSource(path, cache_mb=cache_mb)
-    properties = source.properties
-    level = source.levels[0]
+    general = OpenSlideSource(path, cache_mb=cache_mb)
+    properties = general.properties
+    level = general.levels[0]
     size = Size0(width=level.width, height=level.height)
     spacing = resolve_spacing(
         path, given=given, header=from_properties(properties), reading=reading
     )
     check_size(path, size, spacing, reading)
-    profile = _vendor_profile(path, source, reading)
+    profile = _vendor_profile(path, general, reading)
+    colour = to_srgb(profile, path=path) if profile is not None and reading.icc else None
+    source, reader, note = choose_source(path, general, reader=reading.reader, cache_mb=cache_mb)
     info = SlideInfo(
         path=path,
         vendor=properties.get("openslide.vendor", "unknown"),
@@ -184,8 +187,9 @@ def _open_vendor(
         quickhash=properties.get("openslide.quickhash-1") or _file_hash(path),
         icc_profile=_icc_state(profile, reading),
         properties=_safe(properties),
+        reader=reader,
+        reader_note=note,
     )
-    colour = to_srgb(profile, path=path) if profile is not None and reading.icc else None
     return SourceSlide(info, source, colour=colour)
 
 

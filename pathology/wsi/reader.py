@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from pathology.geometry import Box0, Spacing
-from pathology.types import U8Array
-from pathology.wsi.missing import MISSING_PX, blank_missing, has_black
+from pathology.types import BoolArray, U8Array
+from pathology.wsi.missing import MISSING_PX, blank_missing, has_black, is_plain
 from pathology.wsi.resample import Axis, AxisPart, resample, rgb
 from pathology.wsi.slide import Region, SlideInfo
 
-__all__ = ["Level", "PixelSource", "SourceSlide", "true_scale"]
+__all__ = ["Level", "PixelSource", "PlainSource", "SourceSlide", "true_scale"]
 
 #: Level pixels along a side that are held at once: 36 MiB, whatever the box. Windows of the tile
 #: reader fit, so that they are read in one piece.
@@ -73,6 +73,28 @@ class PixelSource(Protocol):
 
     def close(self) -> None:
         """Release the file."""
+        ...
+
+
+@runtime_checkable
+class PlainSource(PixelSource, Protocol):
+    """Offer a short cut for the pixels of ordinary windows."""
+
+    def copy_plain(self, level: int, x: int, y: int, pixels: U8Array) -> bool:
+        """Copy a window that lies inside a level, if all of it has data and nothing is black.
+
+        Parameters
+        ----------
+        level, x, y
+            As for ``read_level``.
+        pixels
+            (height, width, 3) uint8: where to copy red, green and blue to.
+
+        Returns
+        -------
+        bool
+            Whether it was copied; if not, ``pixels`` holds nothing of use: ask ``read_level``.
+        """
         ...
 
 
@@ -168,10 +190,10 @@ class SourceSlide:
         data = np.empty((rows, columns), dtype=np.bool_)
         for top, bottom in _split(down):
             for left, right in _split(across):
-                part = self._read_block(number, across, down, (left, right), (top, bottom))
-                pixels[top:bottom, left:right] = rgb(part)
-                # The flag's mean is at least half: 127.5 is rounded up.
-                data[top:bottom, left:right] = part[..., 3] >= 128
+                place = np.s_[top:bottom, left:right]
+                parts = (across.part(left, right), down.part(top, bottom))
+                whole = (across.whole, down.whole)
+                self._read_block(number, parts, whole, pixels[place], data[place])
         return Region(pixels=pixels, data=data)
 
     def close(self) -> None:
@@ -202,20 +224,38 @@ class SourceSlide:
     def _read_block(
         self,
         number: int,
-        across: Axis,
-        down: Axis,
-        columns: tuple[int, int],
-        rows: tuple[int, int],
-    ) -> U8Array:
-        whole = (across.whole, down.whole)
-        wide, tall = across.part(*columns), down.part(*rows)
-        window = self._read_window(number, wide, tall)
-        return resample(window, wide, tall, whole=whole if all(whole) else (0, 0))
+        parts: tuple[AxisPart, AxisPart],
+        whole: tuple[int, int],
+        pixels: U8Array,
+        data: BoolArray,
+    ) -> None:
+        """Read the level pixels that a part of the output needs, and fill it."""
+        wide, tall = parts
+        if whole == (1, 1) and self._copy_plain(number, wide, tall, pixels):
+            data[...] = True
+            return
+        window, plain = self._read_window(number, wide, tall)
+        found = resample(window, wide, tall, whole=whole if all(whole) else (0, 0))
+        rgb(found, out=pixels)
+        # The flag's mean is at least half: 127.5 is rounded up.
+        data[...] = True if plain else found[..., 3] >= 128
 
-    def _read_window(self, number: int, wide: AxisPart, tall: AxisPart) -> U8Array:
+    def _copy_plain(self, number: int, wide: AxisPart, tall: AxisPart, pixels: U8Array) -> bool:
+        """Copy a window without resampling, where nothing in it needs a second look."""
+        if self._colour is not None or not isinstance(self._source, PlainSource):
+            return False
+        x, y, right, bottom = wide.first, tall.first, wide.last, tall.last
+        level = self._source.levels[number]
+        if min(x, y) < 0 or right > level.width or bottom > level.height:
+            return False
+        return self._source.copy_plain(number, x, y, pixels)
+
+    def _read_window(self, number: int, wide: AxisPart, tall: AxisPart) -> tuple[U8Array, bool]:
+        """Return a window's pixels, and whether all of them are known to have data."""
         x, y, right, bottom = wide.first, tall.first, wide.last, tall.last
         pixels = self._read_inside(number, x, y, right, bottom)
-        if has_black(pixels):
+        plain = is_plain(pixels)
+        if not plain and has_black(pixels):
             # Rare: look again with the surroundings that decide what is missing.
             reach = MISSING_PX - 1
             end_x, end_y = self._ends(self._source.levels[number])
@@ -226,7 +266,7 @@ class SourceSlide:
             pixels = np.ascontiguousarray(around[reach:-reach, reach:-reach])
         if self._colour is not None:
             pixels = self._colour(pixels)
-        return pixels
+        return pixels, plain
 
     def _read_inside(self, number: int, x: int, y: int, right: int, bottom: int) -> U8Array:
         """Read a window that may reach beyond the level: white without data there."""

@@ -23,6 +23,9 @@ from pathology.types import AnyArray, IntArray, U8Array
 
 __all__ = ["Axis", "AxisPart", "resample", "rgb"]
 
+#: Output rows are computed for about this many bytes at once, and at least so many of them.
+_PIECE_BYTES = 1 << 19
+_MIN_ROWS = 8
 #: Sub-pixel positions per pixel: finer than 8-bit values can show, by a factor of 256.
 _STEPS = 1 << 16
 
@@ -67,12 +70,14 @@ class Axis:
     def part(self, begin: int, end: int) -> AxisPart:
         """Work out the output pixels ``begin`` to ``end`` (not included)."""
         unit = Fraction(_STEPS) / (self.scale * self.count)
-        top, bottom = unit.numerator, 2 * unit.denominator
-        edges = [
-            (2 * (self.start * self.count + index * self.length) * top + unit.denominator) // bottom
-            for index in range(begin, end + 1)
-        ]
-        return AxisPart(edges=np.array(edges, dtype=np.int64), enlarges=self.step < 1)
+        top, half = unit.numerator, unit.denominator
+        step, first = 2 * top * self.length, 2 * top * self.start * self.count + half
+        if max(abs(first + begin * step), abs(first + end * step), 2 * half) < 1 << 62:
+            edges = (first + np.arange(begin, end + 1, dtype=np.int64) * step) // (2 * half)
+        else:  # too large for the processor's integers: as exact, but slower
+            exact = [(first + index * step) // (2 * half) for index in range(begin, end + 1)]
+            edges = np.array(exact, dtype=np.int64)
+        return AxisPart(edges=edges, enlarges=self.step < 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,19 +160,55 @@ def resample(
         height, width = pixels.shape[:2]
         image = Image.frombuffer("RGBX", (width, height), pixels, "raw", "RGBX", 0, 1)
         return np.asarray(image.reduce(whole))
+    tall, wide = down.weights(), across.weights()
+    result = np.empty((tall.shape[0], wide.shape[0], 4), dtype=np.uint8)
+    # Some rows at a time, so that what lies between stays in the processor's cache.
+    rows = max(_MIN_ROWS, _PIECE_BYTES // (16 * pixels.shape[1]))
+    for top in range(0, tall.shape[0], rows):
+        piece = result[top : top + rows]
+        _resample_rows(pixels, _rows(tall, top, top + len(piece)), wide, out=piece)
+    return result
+
+
+def _rows(
+    weights: scipy.sparse.csr_array, begin: int, end: int
+) -> tuple[int, scipy.sparse.csr_array]:
+    """Cut rows out of a matrix, without the columns before and after them."""
+    # Slicing the matrix itself takes as long as multiplying with it.
+    starts = weights.indptr[begin : end + 1]
+    used = slice(starts[0], starts[-1])
+    columns = weights.indices[used]
+    first = int(columns.min())
+    shape = (end - begin, int(columns.max()) + 1 - first)
+    part = (weights.data[used], columns - first, starts - starts[0])
+    return first, scipy.sparse.csr_array(part, shape=shape)
+
+
+def _resample_rows(
+    pixels: U8Array,
+    tall: tuple[int, scipy.sparse.csr_array],
+    wide: scipy.sparse.csr_array,
+    *,
+    out: U8Array,
+) -> None:
+    """Compute some output rows."""
+    first, weights = tall
+    taken = pixels[first : first + weights.shape[1]]
+    height, width, channels = taken.shape
     # Rows first: they are contiguous, and what follows is smaller.
-    height, width, channels = pixels.shape
-    tall = down.weights() @ pixels.reshape(height, width * channels).astype(np.float32)
-    rows = tall.shape[0]
-    turned = tall.reshape(rows, width, channels).transpose(1, 0, 2)
-    wide = across.weights() @ np.ascontiguousarray(turned).reshape(width, rows * channels)
-    result = wide.reshape(-1, rows, channels).transpose(1, 0, 2) + np.float32(0.5)
-    return np.asarray(result).astype(np.uint8)
+    sums = weights @ taken.reshape(height, width * channels).astype(np.float32)
+    # Four floats, a pixel, are turned as one number of 16 bytes: nothing looks at its value.
+    turned = np.ascontiguousarray(sums.view(np.complex128).T).view(np.float32)
+    columns = wide @ turned + np.float32(0.5)
+    out.view(np.uint32)[..., 0] = columns.astype(np.uint8).view(np.uint32).T
 
 
-def rgb(pixels: U8Array) -> U8Array:
-    """Drop the data flags: (H, W, 4) uint8 to contiguous (H, W, 3), at twice numpy's speed."""
-    height, width = pixels.shape[:2]
-    flat = np.ascontiguousarray(pixels)
-    image = Image.frombuffer("RGBX", (width, height), flat, "raw", "RGBX", 0, 1)
-    return np.asarray(image.convert("RGB"))
+def rgb(pixels: U8Array, *, out: U8Array | None = None) -> U8Array:
+    """Drop the data flags: (H, W, 4) uint8 to (H, W, 3), contiguous unless ``out`` is given.
+
+    Channel by channel is five times as fast as all at once: numpy then copies in its inner loop.
+    """
+    result = np.empty((*pixels.shape[:2], 3), dtype=np.uint8) if out is None else out
+    for channel in range(3):
+        result[..., channel] = pixels[..., channel]
+    return result

@@ -11,10 +11,12 @@ from typing import Literal, Protocol, Self
 from pathology.geometry import Box0, Size0, Spacing
 from pathology.types import BoolArray, U8Array
 
-__all__ = ["MppSource", "Region", "Slide", "SlideInfo"]
+__all__ = ["MppSource", "Reader", "Region", "Slide", "SlideInfo"]
 
 #: Where a pixel size came from: the file's header, the manifest, or the command line (``--mpp``).
 MppSource = Literal["header", "manifest", "argument", "array"]
+#: What pixels are read with: the tiles of the file itself, OpenSlide, or an image in memory.
+Reader = Literal["direct", "openslide", "memory"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,10 @@ class SlideInfo:
         ``none``, ``recorded`` (present, not applied) or ``applied``.
     properties
         Non-personal scanner properties that are safe to write out.
+    reader
+        Where pixels come from: ``direct`` (the file's tiles), ``openslide``, or ``memory``.
+    reader_note
+        Why they are not read directly, where they come from OpenSlide.
     """
 
     path: Path
@@ -52,6 +58,8 @@ class SlideInfo:
     quickhash: str
     icc_profile: Literal["none", "recorded", "applied"] = "none"
     properties: Mapping[str, str] = field(default_factory=dict)
+    reader: Reader = "memory"
+    reader_note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

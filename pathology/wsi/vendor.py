@@ -93,6 +93,11 @@ class OpenSlideSource:
         return tuple(stored.level for stored in self._stored)
 
     @property
+    def exact(self) -> tuple[bool, ...]:
+        """Whether OpenSlide hits the pixels of a level, or interpolates between them."""
+        return tuple(not stored.borders for stored in self._stored)
+
+    @property
     def handle(self) -> openslide.OpenSlide:
         """The handle that is in use.
 

@@ -8,7 +8,7 @@ from typing import Any
 from pathology.errors import RegionsError, SlideError
 from pathology.geometry import Size0, Spacing
 from pathology.pipeline.recount import check_recountable, recount_slide
-from pathology.review import rules
+from pathology.review import rules, signing
 from pathology.review.context import ReviewContext
 from pathology.review.drawing import EMPTY, check_drawing
 from pathology.review.events import Draft, Event, sha256_hex
@@ -242,7 +242,7 @@ def sign(
     return context.store.append(
         slide_id,
         user,
-        lambda now: rules.sign(now, user, context.shown(now)),
+        lambda now: signing.sign(now, user, context.shown(now)),
         expected=expected,
     )
 
@@ -262,7 +262,9 @@ def add_addendum(
     return context.store.append(
         slide_id,
         user,
-        lambda review: rules.add_addendum(review, user, text=text, ihc_score=ihc_score, tier=tier),
+        lambda review: signing.add_addendum(
+            review, user, text=text, ihc_score=ihc_score, tier=tier
+        ),
         expected=expected,
     )
 

@@ -13,9 +13,10 @@ from pathology.config import Config
 from pathology.errors import OutputError
 from pathology.review.events import sha256_hex
 from pathology.review.problems import StoreError, UnknownSlide
-from pathology.review.rules import Shown, supersede
+from pathology.review.rules import Shown
 from pathology.review.security import Policy
 from pathology.review.sessions import Presence, Sessions
+from pathology.review.signing import supersede
 from pathology.review.state import SlideReview
 from pathology.review.store import ReviewStore
 from pathology.review.users import User, Users

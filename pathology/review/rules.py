@@ -6,29 +6,29 @@ Every function returns what is to be recorded, or raises; none records anything 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pathology.review.events import Draft, clean_text
 from pathology.review.problems import NotAllowed, Refused
 from pathology.review.state import CHECKS, SlideReview
 from pathology.review.users import Role, User
-from pathology.runs import NOT_SCORABLE
 from pathology.runs.readings import READING_SCORES, TIERS_OF
 
 __all__ = [
     "OVERRIDE_REASONS",
+    "READERS",
     "Shown",
-    "add_addendum",
     "ask_second_reader",
     "check_score",
     "decide",
     "draw_regions",
     "enter_ish",
     "give_read",
+    "need",
+    "need_current",
+    "need_open",
     "needs_study",
-    "sign",
-    "supersede",
     "tick",
 ]
 
@@ -41,7 +41,8 @@ OVERRIDE_REASONS: Final = (
     "tumour_missed",
     "other",
 )
-_READERS: Final = (Role.READER, Role.SENIOR_READER)
+#: Roles that read and sign; who administers does neither.
+READERS: Final = (Role.READER, Role.SENIOR_READER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,14 @@ class Shown:
     outdated: bool = False
 
 
-def _need(user: User, roles: Sequence[Role], what: str) -> None:
+def need(user: User, roles: Sequence[Role], what: str) -> None:
+    """Refuse a user whose role does not permit an action.
+
+    Raises
+    ------
+    NotAllowed
+        Names the roles that may.
+    """
     if user.role not in roles:
         allowed = " or ".join(role.value.replace("_", " ") for role in roles)
         raise NotAllowed(
@@ -82,7 +90,14 @@ def _need(user: User, roles: Sequence[Role], what: str) -> None:
         )
 
 
-def _need_open(review: SlideReview) -> None:
+def need_open(review: SlideReview) -> None:
+    """Refuse to change a signed slide.
+
+    Raises
+    ------
+    Refused
+        Names who signed, and when.
+    """
     if review.closed and review.signature is not None:
         signed = review.signature
         raise Refused(
@@ -91,7 +106,14 @@ def _need_open(review: SlideReview) -> None:
         )
 
 
-def _need_current(shown: Shown) -> None:
+def need_current(shown: Shown) -> None:
+    """Refuse to build on regions whose cells have been replaced by another scoring.
+
+    Raises
+    ------
+    Refused
+        Says to save the regions again.
+    """
     if shown.outdated:
         raise Refused(
             "the run has scored this slide again since its regions were drawn",
@@ -139,7 +161,7 @@ def needs_study(blinded: bool, *, on: bool) -> None:
 
 def give_read(review: SlideReview, user: User, *, score: str, tier: str | None) -> Draft:
     """Record a read of a study: the first is ``pre`` and locked, the next and last ``post``."""
-    _need(user, _READERS, "read slides")
+    need(user, READERS, "read slides")
     check_score(score, tier)
     phase = "pre" if review.read_of(user.name, "pre") is None else "post"
     if review.read_of(user.name, "post") is not None:
@@ -175,8 +197,8 @@ def draw_regions(
     scores
         ``before`` and ``after``: score, tier, tumour cells; for people who read the record.
     """
-    _need(user, _READERS, "draw regions")
-    _need_open(review)
+    need(user, READERS, "draw regions")
+    need_open(review)
     old = review.drawn
     return Draft(
         kind="regions",
@@ -218,9 +240,9 @@ def decide(
     text
         More words; needed with the reason ``other``.
     """
-    _need(user, _READERS, "decide on a score")
-    _need_open(review)
-    _need_current(shown)
+    need(user, READERS, "decide on a score")
+    need_open(review)
+    need_current(shown)
     own = (shown.ihc_score, shown.tier)
     if kind == "agree":
         if (ihc_score not in (None, own[0])) or (tier not in (None, own[1])) or reason:
@@ -283,7 +305,7 @@ def enter_ish(
     decision
         What follows by the rules, for people who read the record.
     """
-    _need(user, _READERS, "enter ISH")
+    need(user, READERS, "enter ISH")
     why = clean_text(text, name="text", needed=review.closed)
     return Draft(
         kind="ish",
@@ -295,8 +317,8 @@ def enter_ish(
 
 def ask_second_reader(review: SlideReview, user: User, *, text: str) -> Draft:
     """Record that another person is to read the slide before it is signed."""
-    _need(user, _READERS, "ask for a second reader")
-    _need_open(review)
+    need(user, READERS, "ask for a second reader")
+    need_open(review)
     if review.decision is None or review.decision.by != user.name:
         raise Refused("you have not decided on this slide yet", fix="Give your own decision first.")
     if review.second is not None and review.second.answered_by is None:
@@ -308,9 +330,9 @@ def tick(
     review: SlideReview, user: User, shown: Shown, *, checks: Mapping[str, bool], note: str
 ) -> Draft:
     """Record the checklist, for the result that is in force."""
-    _need(user, _READERS, "fill in the checklist")
-    _need_open(review)
-    _need_current(shown)
+    need(user, READERS, "fill in the checklist")
+    need_open(review)
+    need_current(shown)
     if set(checks) != set(CHECKS):
         raise Refused("the checklist is not whole", fix=f"Say each of {', '.join(CHECKS)}.")
     if checks["controls_passed"] and shown.control_failed:
@@ -328,104 +350,3 @@ def tick(
     old = review.checklist
     before = {name: getattr(old, name) for name in CHECKS} if old else {}
     return Draft(kind="checklist", before=before, after={**checks, "basis": shown.basis}, why=why)
-
-
-def sign(review: SlideReview, user: User, shown: Shown) -> Draft:
-    """Record a signature of the signer's own decision on the result that is in force.
-
-    A score needs the whole checklist; ``not_scorable`` states no score, so controls need not have
-    passed. One slide is signed at a time.
-    """
-    _need(user, _READERS, "sign")
-    _need_open(review)
-    _need_current(shown)
-    decision = review.decision
-    if decision is None or decision.by != user.name:
-        raise Refused(
-            "the decision on this slide is not yours" if decision else "nothing is decided yet",
-            fix="Agree or override, then sign: everyone signs his or her own decision.",
-        )
-    if decision.basis != shown.basis:
-        raise Refused(
-            "the result has changed since you decided", fix="Look at it again, and decide again."
-        )
-    if review.second is not None and review.second.answered_by is None:
-        raise Refused("a second reader was asked for and has not answered", fix="Wait for it.")
-    _need_seniority(review, user, shown)
-    ticked = (
-        review.checklist if review.checklist and review.checklist.basis == shown.basis else None
-    )
-    missing = ticked.missing if ticked else CHECKS
-    if decision.ihc_score != NOT_SCORABLE and missing:
-        raise Refused(f"not ticked: {', '.join(missing)}", fix="Fill in the checklist.")
-    return Draft(
-        kind="signed",
-        before={"status": review.status.value},
-        after={
-            "kind": decision.kind,
-            "ihc_score": decision.ihc_score,
-            "tier": decision.tier,
-            "reason": decision.reason,
-            "run_sha256": shown.run_sha256,
-            "basis": shown.basis,
-            "checklist": {name: name not in missing for name in CHECKS},
-            "regions": review.drawn.document if review.drawn else None,
-        },
-        why=decision.text,
-    )
-
-
-def _need_seniority(review: SlideReview, user: User, shown: Shown) -> None:
-    """Let a senior reader settle a difference between two readers."""
-    opinions = (review.opinions or {}).values()
-    now = {(x.ihc_score, x.tier) for x in opinions if x.basis == shown.basis}
-    if review.second is not None and len(now) > 1 and user.role != Role.SENIOR_READER:
-        raise NotAllowed(
-            "the readers of this slide differ: " + ", ".join(sorted(score for score, _ in now)),
-            fix="Decide alike, or let a senior reader decide and sign.",
-        )
-
-
-def add_addendum(
-    review: SlideReview, user: User, *, text: str, ihc_score: str | None, tier: str | None
-) -> Draft:
-    """Record an addendum to a signed slide; with a score it corrects the signed one."""
-    _need(user, _READERS, "write an addendum")
-    if not review.closed or review.signature is None:
-        raise Refused("the slide is not signed", fix="Change the decision itself.")
-    if user.name != review.signature.by and user.role != Role.SENIOR_READER:
-        raise NotAllowed(
-            f"{review.signature.by} signed this slide",
-            fix="Ask the signer or a senior reader for the addendum.",
-        )
-    if ihc_score is not None:
-        check_score(ihc_score, tier)
-    elif tier is not None:
-        raise Refused("a tier without a score", fix="Give both, or none.")
-    return Draft(
-        kind="addendum",
-        before={"ihc_score": review.final_score},
-        after={"ihc_score": ihc_score, "tier": tier},
-        why=clean_text(text, name="text", needed=True),
-    )
-
-
-def supersede(review: SlideReview, *, run_sha256: str) -> Draft | None:
-    """Record that the run's result is no longer the one that was signed; None while it is.
-
-    Parameters
-    ----------
-    review
-        The slide.
-    run_sha256
-        SHA-256 of the ``result.json`` that is there now.
-    """
-    signed = review.signature
-    if signed is None or signed.run_sha256 == run_sha256:
-        return None
-    return Draft(
-        kind="superseded",
-        before={"signature": asdict(signed)},
-        after={"run_sha256": run_sha256},
-        why="the slide was scored again after it was signed",
-    )

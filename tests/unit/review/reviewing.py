@@ -57,7 +57,7 @@ def make_run(folder: Path, *, cells: int = 2500, slides: Sequence[str] = ("a", "
             first.model_copy(
                 update={
                     "slide_id": name,
-                    "path": f"2+ <script>alert('{name}')</script>.svs",
+                    "path": f"2+ <script>alert('{name}')<script>.svs",
                     "case_id": f"C-{name}",
                     "block_id": f"B-{name}",
                 }
@@ -155,7 +155,9 @@ class Reader:
 
     def sign(self, slide_id: str) -> dict[str, Any]:
         self.act(slide_id, "decision", kind="agree")
-        return self.act(slide_id, "sign", checklist=TICKED, password=PASSWORD)
+        # The made run knows no tiles around its cells, so new regions find some unread.
+        note = "looked at the glass slide"
+        return self.act(slide_id, "sign", checklist=TICKED, password=PASSWORD, note=note)
 
 
 def square(name: str, x: float, y: float, side: float) -> dict[str, Any]:

@@ -23,13 +23,12 @@ from pathology.runs import atomic_write_bytes
 
 __all__ = ["PROGRAM", "Role", "User", "Users", "default_users_file", "hash_password"]
 
-#: scrypt with N = 2^15, r = 8, p = 1 needs 32 MiB and about 0.1 s a try (RFC 7914; OWASP password
-#: storage cheat sheet lists N = 2^15, r = 8, p = 3 and 2^17, r = 8, p = 1 as minimum choices).
+#: One of the settings of equal strength that OWASP's password storage cheat sheet lists as least
+#: for scrypt (RFC 7914): 32 MiB, some tenths of a second a try.
 SCRYPT: Final = {"n": 2**15, "r": 8, "p": 3}
 _MAXMEM: Final = 64 << 20
-#: NIST SP 800-63B, 3.1.1.2: at least 15 characters where a password is the only factor is the
-#: newest advice, 8 the minimum of all versions. Long ones are cut by nothing up to this length.
-MIN_PASSWORD: Final = 12
+#: NIST SP 800-63B-4, 3.1.1.2: at least 15 characters where a password is the only factor.
+MIN_PASSWORD: Final = 15
 MAX_PASSWORD: Final = 256
 #: Names that mean something else in reader files or in the record.
 _RESERVED: Final = frozenset({"consensus", "program", "her2"})
@@ -155,7 +154,7 @@ class Users:
         Raises
         ------
         UsageError
-            If the password is shorter than 12 or longer than 256 characters, or another user's
+            If the password is shorter than 15 or longer than 256 characters, or another user's
             name differs only in case.
         """
         if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:

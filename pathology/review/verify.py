@@ -50,6 +50,28 @@ class Verification:
         """Whether the record is whole."""
         return self.broken is None
 
+    def words(self) -> str:
+        """Say it in words, one line for each thing.
+
+        Examples
+        --------
+        >>> print(Verification(events=0, slides=0, signatures=0, head=None).words())
+        the record holds: 0 events of 0 slides, 0 signatures
+        """
+        counted = (
+            f"{self.events:,} events of {self.slides:,} slides, {self.signatures:,} signatures"
+        )
+        if self.ok:
+            lines = [f"the record holds: {counted}"]
+        else:
+            lines = [
+                f"BROKEN at event {self.broken}: {self.problem}",
+                f"whole before it: {counted}",
+            ]
+        if self.head is not None:
+            lines.append(f"head {self.head.text()}")
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
 
 class _Broken(Exception):
     """An event is not what it should be."""

@@ -214,6 +214,8 @@ def serve(run: Path, clients: int, seconds: float) -> tuple[Load, Verification]:
         log_level="error",
         lifespan="off",
         ws="none",
+        # Clients drop a connection after 5 s without use; the server must not be the first.
+        timeout_keep_alive=120,
     )
     try:
         load = put_load(context, uvicorn.Server(config), clients, seconds)

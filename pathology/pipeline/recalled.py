@@ -11,7 +11,44 @@ from pathology.scoring import TILE_CLASSES
 from pathology.tiling import InputSpec, TileGrid
 from pathology.tissue import REGION_FLAGS, StainCheck, TissueFinding, least_tissue_mm2
 
-__all__ = ["about_regions", "measured", "recall_classifier", "recall_finding", "recall_grid"]
+__all__ = [
+    "KEPT_FIELDS",
+    "about_regions",
+    "measured",
+    "recall_classifier",
+    "recall_finding",
+    "recall_grid",
+]
+
+#: Fields of a result that are about the slide and not about what its cells say.
+KEPT_FIELDS = (
+    "case_id",
+    "block_id",
+    "specimen_type",
+    "site",
+    "assay",
+    "stain_run",
+    "expected_score",
+    "role",
+    "model",
+    "model_sha256",
+    "identity",
+    "vendor",
+    "size_px",
+    "spacing",
+    "mpp",
+    "mpp_source",
+    "icc_profile",
+    "region_source",
+    "control_status",
+    "white_point",
+    "stain_check",
+    "model_mpp",
+    "grid",
+    "regions",
+    "reader",
+    "reader_note",
+)
 
 #: What the overview alone decides, or the laboratory: no setting that is allowed here lifts it.
 _FIXED_REASONS = (

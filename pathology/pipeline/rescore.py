@@ -19,6 +19,7 @@ from pathology.pipeline.pictures import write_pictures
 from pathology.pipeline.quality import judge_quality
 from pathology.pipeline.reading import failed_row
 from pathology.pipeline.recalled import (
+    KEPT_FIELDS,
     about_regions,
     measured,
     recall_classifier,
@@ -53,39 +54,10 @@ from pathology.tissue import (
     read_regions,
 )
 
-__all__ = ["RescoreRequest", "can_be_rescored", "has_tables", "rescore_slide"]
+__all__ = ["RescoreJob", "RescoreRequest", "can_be_rescored", "has_tables", "rescore_slide"]
 
 #: Settings that decide whether tumour cells lie in groups.
 _GROUPS = ("sure_probability", "group_nuclei", "group_tumour", "group_radius_um")
-#: Fields of a result that are about the slide and not about what its cells say.
-_KEPT = (
-    "case_id",
-    "block_id",
-    "specimen_type",
-    "site",
-    "assay",
-    "stain_run",
-    "expected_score",
-    "role",
-    "model",
-    "model_sha256",
-    "identity",
-    "vendor",
-    "size_px",
-    "spacing",
-    "mpp",
-    "mpp_source",
-    "icc_profile",
-    "region_source",
-    "control_status",
-    "white_point",
-    "stain_check",
-    "model_mpp",
-    "grid",
-    "regions",
-    "reader",
-    "reader_note",
-)
 _NOT_READ = (
     "not read by the run that the cells are from; score the slide with these regions to read them"
 )
@@ -107,6 +79,8 @@ class RescoreRequest:
         What differs between the two runs, in words.
     regions
         A file of regions that replaces those of the run; None keeps them.
+    erase_regions
+        Take away the regions of the run, and draw none.
     """
 
     old: SlideResult
@@ -116,6 +90,12 @@ class RescoreRequest:
     config: Config
     changes: tuple[str, ...] = ()
     regions: Path | None = None
+    erase_regions: bool = False
+
+    @property
+    def redrawn(self) -> bool:
+        """Whether the regions are others than those of the run."""
+        return self.regions is not None or self.erase_regions
 
 
 def has_tables(result: SlideResult) -> bool:
@@ -147,7 +127,7 @@ def rescore_slide(request: RescoreRequest) -> SlideResult:
         Scored, not scorable, or failed; a stored table that is damaged is a result, not an
         exception.
     """
-    job = _Job(request)
+    job = RescoreJob(request)
     request.target.begin()
     if not has_tables(request.old):
         return job.carry()
@@ -160,20 +140,26 @@ def rescore_slide(request: RescoreRequest) -> SlideResult:
         return result
 
 
-class _Job:
-    """One slide on its way from its old result to its new one."""
+class RescoreJob:
+    """Bring one slide from its old result to its new one.
+
+    Parameters
+    ----------
+    request
+        What is asked for.
+    """
 
     def __init__(self, request: RescoreRequest) -> None:
         self.request, self.old, self.config = request, request.old, request.config
         self.changes = list(request.changes)
-        new = request.regions is not None
+        new = request.redrawn
         warnings = [text for text in self.old.warnings if not (new and about_regions(text))]
         kept = set(self.old.flags) & REGION_FLAGS
         self.notes = Notes(
             slide_id=self.old.slide_id,
             path=self.old.path,
             known={
-                **{name: getattr(self.old, name) for name in _KEPT},
+                **{name: getattr(self.old, name) for name in KEPT_FIELDS},
                 "config_hash": self.config.hash,
                 "guideline": self.config.scoring.guideline,
                 **calibration_columns(self.config),
@@ -207,36 +193,19 @@ class _Job:
         return result
 
     def run(self) -> SlideResult:
-        """Score from the stored tables."""
-        if self.old.spacing is None or self.old.grid is None or self.old.size_px is None:
-            raise ValueError(f"{self.old.path}: not a result that can be scored again")
+        """Score from the stored tables, and write the slide's folder."""
         source, target = self.request.source, self.request.target
-        box = Box0(**self.old.grid.box.model_dump())
-        spacing = Spacing(x=self.old.spacing.x, y=self.old.spacing.y)
-        ground = read_ground(source, box=box, spacing=spacing)
-        regions = self._regions(
-            ground, Size0(width=self.old.size_px[0], height=self.old.size_px[1])
-        )
-        finding = recall_finding(
-            self.old, ground, self.config, fresh=self.request.regions is not None
-        )
-        if regions is not None:
-            finding = add_drawn_tumour(finding, regions, self.config)
-        self.notes.add_areas(finding)
-        rows = read_tiles(source.tiles)
-        if self.request.regions is not None:
-            rows = self._tiles_of(finding, rows)
-        found = self._restore(rows, finding, regions)
+        ground, regions, finding, found = self._gather()
         with ThreadPoolExecutor(max_workers=1) as pool:
             # Writing the cells takes as long as all the rest: both at once, on two cores.
             written = pool.submit(rewrite_cells, source.cells, target.cells, found.columns)
-            result = self._score(found, finding, regions, ground)
+            self._write_tables(found, regions, ground)
             result = write_pictures(
                 target,
-                result,
+                self._result(found, finding),
                 finding=finding,
                 backdrop=ground.backdrop,
-                spacing=spacing,
+                spacing=finding.tissue.spacing,
                 regions=regions,
                 rows=found.reading.rows,
                 cells=_when_written(written, target.cells),
@@ -245,6 +214,29 @@ class _Job:
             written.result()
         target.write_result(result)
         return result
+
+    def recount(self) -> SlideResult:
+        """Score from the stored tables, and write nothing."""
+        _, _, finding, found = self._gather()
+        return self._result(found, finding)
+
+    def _gather(self) -> tuple[Ground, Regions | None, TissueFinding, Restored]:
+        if self.old.spacing is None or self.old.grid is None or self.old.size_px is None:
+            raise ValueError(f"{self.old.path}: not a result that can be scored again")
+        box = Box0(**self.old.grid.box.model_dump())
+        spacing = Spacing(x=self.old.spacing.x, y=self.old.spacing.y)
+        ground = read_ground(self.request.source, box=box, spacing=spacing)
+        regions = self._regions(
+            ground, Size0(width=self.old.size_px[0], height=self.old.size_px[1])
+        )
+        finding = recall_finding(self.old, ground, self.config, fresh=self.request.redrawn)
+        if regions is not None:
+            finding = add_drawn_tumour(finding, regions, self.config)
+        self.notes.add_areas(finding)
+        rows = read_tiles(self.request.source.tiles)
+        if self.request.redrawn:
+            rows = self._tiles_of(finding, rows)
+        return ground, regions, finding, self._restore(rows, finding, regions)
 
     def stopped(self, error: SlideError) -> SlideResult:
         """Make the result of a slide whose tables or regions cannot be used."""
@@ -285,27 +277,15 @@ class _Job:
 
     def _task(self) -> Task:
         before, now = self.request.before, self.config
-        places = self.request.regions is not None or before.cells != now.cells
+        places = self.request.redrawn or before.cells != now.cells
         groups = any(getattr(before.scoring, x) != getattr(now.scoring, x) for x in _GROUPS)
         return Task(
             classes=before.measurement != now.measurement, places=places, groups=places or groups
         )
 
-    def _score(
-        self,
-        found: Restored,
-        finding: TissueFinding,
-        regions: Regions | None,
-        ground: Ground,
-    ) -> SlideResult:
-        reading, target = found.reading, self.request.target
-        quality = judge_quality(finding, reading, self.config)
-        score = reading.score(
-            self.config, quality.reasons, specimen_type=self.old.specimen_type or ""
-        )
-        self.notes.add_reading(reading, quality)
-        continuous = reading.continuous(self.config)
-        tiles = write_tiles(target.tiles, reading.rows)
+    def _write_tables(self, found: Restored, regions: Regions | None, ground: Ground) -> None:
+        target = self.request.target
+        tiles = write_tiles(target.tiles, found.reading.rows)
         self.notes.outputs += [
             *(file for file in self.old.outputs if file.name == CELLS),
             OutputFile(name=target.tiles.name, rows=tiles),
@@ -317,26 +297,40 @@ class _Job:
                 regions=regions,
             ),
         ]
+
+    def _result(self, found: Restored, finding: TissueFinding) -> SlideResult:
+        reading = found.reading
+        quality = judge_quality(finding, reading, self.config)
+        score = reading.score(
+            self.config, quality.reasons, specimen_type=self.old.specimen_type or ""
+        )
+        self.notes.add_reading(reading, quality)
         self.notes.known["rescored"] = self._origin()
-        return self.notes.result(score, quality, continuous)
+        return self.notes.result(score, quality, reading.continuous(self.config))
 
     def _regions(self, ground: Ground, size: Size0) -> Regions | None:
         path = self.request.regions
-        if path is None:
-            return ground.regions
-        regions = read_regions(path, size=size, slide_name=Path(self.old.path).name)
-        self.notes.add_regions(regions, path, ground.tissue.spacing)
-        digest = sha256_file(path)
-        there = self.old.regions
+        if path is not None:
+            regions = read_regions(path, size=size, slide_name=Path(self.old.path).name)
+            self.notes.add_regions(regions, path, ground.tissue.spacing)
+            self._note_regions(sha256_file(path), path.name)
+            return regions
+        if self.request.erase_regions:
+            self.notes.known |= {"region_source": "model", "regions": None}
+            self._note_regions("none", "none")
+            return Regions(shapes={})
+        return ground.regions
+
+    def _note_regions(self, digest: str, name: str) -> None:
+        there, identity = self.old.regions, self.old.identity
         was = f"{there.name} ({(there.sha256 or '')[:12]})" if there is not None else "none"
-        self.changes.append(f"regions: {was} there, {path.name} ({digest[:12]}) now")
-        identity = self.old.identity
+        now = name if name == digest else f"{name} ({digest[:12]})"
+        self.changes.append(f"regions: {was} there, {now} now")
         if identity is not None:
             # No command of `her2 score` gives this: it must not take the slide for its own.
             text = f"{identity.inputs_sha256} rescored with regions {digest}"
             fresh = {"inputs_sha256": hashlib.sha256(text.encode()).hexdigest()}
             self.notes.known["identity"] = identity.model_copy(update=fresh)
-        return regions
 
     def _tiles_of(self, finding: TissueFinding, rows: Sequence[TileRow]) -> list[TileRow]:
         """Measure the tissue of tiles anew, and add as failed those that nobody has read.

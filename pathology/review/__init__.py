@@ -1,3 +1,3 @@
-"""The review of a run by pathologists: a local web application with a record that only grows."""
+"""The review of a run by pathologists: a local web application with an append-only record."""
 
 from __future__ import annotations

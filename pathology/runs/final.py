@@ -21,7 +21,15 @@ from pathology.scoring.ish_guideline import (
 )
 from pathology.scoring.tiers import TIER_ORDER, BelowOne
 
-__all__ = ["FinalCase", "IshByBlock", "could_be_higher", "finish_case", "group_cases", "tier_rank"]
+__all__ = [
+    "FinalCase",
+    "IshByBlock",
+    "could_be_higher",
+    "finish_case",
+    "group_cases",
+    "low_tiers_of",
+    "tier_rank",
+]
 
 #: Reasons that leave nothing open: such a slide was seen, and holds no tumour to be scored.
 _NOTHING_THERE = frozenset(
@@ -183,11 +191,12 @@ def _has_low_tiers(slide: SlideResult) -> bool:
     """Tell whether the guideline of a scored slide has null, ultralow and low."""
     if slide.her2_tier is None and slide.ihc_score in _UNTIERED:
         return False
-    return _low_tiers_of(slide.guideline)
+    return low_tiers_of(slide.guideline)
 
 
 @lru_cache(maxsize=32)
-def _low_tiers_of(guideline: str | None) -> bool:
+def low_tiers_of(guideline: str | None) -> bool:
+    """Tell whether a guideline has null, ultralow and low; one that is not known has."""
     known = guideline in guideline_names()
     return load_guideline(str(guideline)).low_tiers if known else True
 

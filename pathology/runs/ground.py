@@ -26,7 +26,14 @@ from pathology.runs.slide_folder import SlideFolder
 from pathology.tissue import ExcludedKind, RegionKind, Regions, TissueMask, region_kind
 from pathology.types import U8Array
 
-__all__ = ["Ground", "decode_backdrop", "encode_backdrop", "read_ground", "write_ground"]
+__all__ = [
+    "CLASS_NAMES",
+    "Ground",
+    "decode_backdrop",
+    "encode_backdrop",
+    "read_ground",
+    "write_ground",
+]
 
 #: Bits of a pixel of ``tissue.png``: tissue, then why a place was left out.
 _BITS: Final[tuple[str, ...]] = ("tissue", "pen", "black", "dust", "edge", "smear", "no_data")
@@ -42,7 +49,8 @@ _COLOURS: Final = {
 }
 #: As near to the pixels as a picture of 1,200 px can show, at a tenth of their size.
 _QUALITY: Final = 90
-_CLASS_NAMES: Final = {
+#: How kinds of regions are written, as QuPath names them.
+CLASS_NAMES: Final = {
     RegionKind.TUMOUR: "Tumor",
     RegionKind.IGNORE: "Ignore*",
     RegionKind.EXCLUDE: "Exclude",
@@ -203,7 +211,7 @@ def _regions_geojson(regions: Regions) -> bytes:
         {
             "type": "Feature",
             "geometry": mapping(shape),
-            "properties": {"classification": {"name": _CLASS_NAMES[kind]}},
+            "properties": {"classification": {"name": CLASS_NAMES[kind]}},
         }
         for kind, shape in sorted(regions.shapes.items())
     ]

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from pathology.errors import UsageError
 from pathology.runs.usertable import UserRow, parse_user_csv, parse_user_json
 
-__all__ = ["ISH_COLUMNS", "READING_COLUMNS", "IshRow", "RowKind", "parse_ish"]
+__all__ = ["CALLS", "ISH_COLUMNS", "READING_COLUMNS", "IshRow", "RowKind", "parse_ish"]
 
 #: Columns that are the same in all rows of one reading.
 READING_COLUMNS: Final[tuple[str, ...]] = (
@@ -50,7 +50,8 @@ RowKind = Literal["cell", "totals", "call"]
 
 _MAX_BYTES: Final = 64 << 20
 _STAGES: Final = ("first", "recount", "adjudication")
-_CALLS: Final[dict[str, str]] = {
+#: Calls as they are written, and as they are stored.
+CALLS: Final[dict[str, str]] = {
     "positive": "call_positive",
     "negative": "call_negative",
     "indeterminate": "indeterminate",
@@ -238,9 +239,9 @@ def _choice(row: UserRow, column: str, allowed: tuple[str, ...]) -> str:
 
 def _call(row: UserRow, probe: str) -> str:
     text = row.text("call")
-    found = _CALLS.get(" ".join(re.split(r"[\s_-]+", text.casefold())))
+    found = CALLS.get(" ".join(re.split(r"[\s_-]+", text.casefold())))
     if found is None:
-        raise row.wrong("call", f"{text!r} is no call", fix=f"Allowed: {', '.join(_CALLS)}.")
+        raise row.wrong("call", f"{text!r} is no call", fix=f"Allowed: {', '.join(CALLS)}.")
     if probe == "single" and found.startswith("group_"):
         raise row.wrong("call", f"{text!r} is a group of the dual probe", fix="Correct the probe.")
     return found

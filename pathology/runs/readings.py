@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from pathology.errors import OutputError, UsageError
-from pathology.runs.csvfile import parse_rows
+from pathology.runs.csvfile import parse_rows, render_csv
 from pathology.runs.row import TIER_ORDER
 
-__all__ = ["NOT_SCORABLE", "READING_SCORES", "Reading", "ReadingFile", "read_readings"]
+__all__ = [
+    "NOT_SCORABLE",
+    "READING_SCORES",
+    "TIERS_OF",
+    "Reading",
+    "ReadingFile",
+    "read_readings",
+    "render_readings",
+]
 
 #: What a reader writes who looked and could not give a score.
 NOT_SCORABLE: Final = "not_scorable"
@@ -28,8 +36,8 @@ _RESERVED: Final = ("consensus", "program")
 #: Columns that describe the slide or the reading, in files of both forms.
 _ABOUT: Final = ("slide_id", "site", "patient_id", "saw_score")
 _LONG: Final = (*_ABOUT, "reader", "score", "tier")
-# With ISH a reader's 2+ may be low or positive; without, it is equivocal.
-_TIERS_OF: Final = {
+#: Tiers that go with a score. With ISH a reader's 2+ may be low or positive; without, equivocal.
+TIERS_OF: Final = {
     "0": ("her2_null", "her2_ultralow"),
     "1+": ("her2_low",),
     "2+": ("her2_low", "her2_equivocal", "her2_positive"),
@@ -148,6 +156,29 @@ def read_readings(path: Path, *, value_column: str | None = None) -> ReadingFile
         columns_not_used=tuple(name for name in columns if name not in known),
         says_saw_score="saw_score" in columns,
     )
+
+
+def render_readings(rows: Sequence[Mapping[str, str | bool | None]]) -> bytes:
+    r"""Write readings as a long file that :func:`read_readings` reads.
+
+    Parameters
+    ----------
+    rows
+        ``slide_id``, ``reader``, ``score`` and any of ``tier``, ``site``, ``patient_id``,
+        ``saw_score``.
+
+    Returns
+    -------
+    bytes
+        The file; texts that a spreadsheet would run are made harmless.
+
+    Examples
+    --------
+    >>> render_readings([{"slide_id": "a", "reader": "R", "score": "1+", "saw_score": False}])
+    b'slide_id,reader,score,tier,site,patient_id,saw_score\na,R,1+,,,,false\n'
+    """
+    columns = ("slide_id", "reader", "score", "tier", "site", "patient_id", "saw_score")
+    return render_csv(columns, [{name: row.get(name) for name in columns} for row in rows])
 
 
 def _read(path: Path) -> bytes:
@@ -283,8 +314,8 @@ def _tier(file: str, row: int, text: str, score: str) -> str | None:
         raise _wrong(
             file, row, "tier", f"{text!r} is not a tier", f"Allowed: {', '.join(TIER_ORDER)}."
         )
-    if text not in _TIERS_OF[score]:
-        allowed = ", ".join(_TIERS_OF[score]) or "none"
+    if text not in TIERS_OF[score]:
+        allowed = ", ".join(TIERS_OF[score]) or "none"
         raise _wrong(
             file, row, "tier", f"{text!r} does not go with {score}", f"With {score}: {allowed}."
         )

@@ -6,7 +6,7 @@ in an object of these shapes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,13 +18,12 @@ __all__ = ["REVIEW_STATES", "Gate", "Visitor"]
 
 #: States of a slide's review, in the order in which they are reached.
 REVIEW_STATES: tuple[str, ...] = (
-    "unread",
-    "read",
-    "agreed",
-    "overridden",
-    "second_reader",
+    "open",
+    "in_review",
+    "second_reader_requested",
     "signed",
     "superseded",
+    "addendum",
 )
 
 
@@ -74,6 +73,10 @@ class Gate(Protocol):
 
         One of :data:`REVIEW_STATES`.
         """
+        ...
+
+    def order(self, visitor: Visitor) -> Sequence[str] | None:
+        """Return the slide ids in the visitor's own order of a blinded study; None: by need."""
         ...
 
     def reviewed(self, slide_id: str) -> SlideResult | None:

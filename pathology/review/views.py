@@ -118,7 +118,7 @@ def _add_list(router: APIRouter, views: Views) -> None:
             run.rows.values(),
             gate.states(visitor),
             withheld=withheld,
-            shuffle_seed=visitor.user if visitor.blinded else None,
+            order=gate.order(visitor),
         )
         content = {"run": run.name, "blinded": visitor.blinded, "rows": rows}
         return JSONResponse(content, headers=_FRESH)

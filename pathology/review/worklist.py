@@ -7,8 +7,7 @@ reader's time goes first to the slides whose score a reader can change.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from pathlib import PurePath
 from typing import Any, Final
@@ -20,9 +19,12 @@ from pathology.runs import ResultRow
 __all__ = ["DONE_STATES", "Attention", "attention", "worklist", "worklist_row"]
 
 #: States of the review after which a slide waits for nobody.
-DONE_STATES: Final = frozenset({"signed"})
-#: Flags that stand on nearly every slide before its review and tell slides apart no more.
-_COMMON_FLAGS: Final = frozenset({"invasive_region_unverified"})
+DONE_STATES: Final = frozenset({"signed", "addendum"})
+#: Flags of a laboratory's whole run, or of every slide before its review: they tell slides apart no
+#: more. The slide's own page names them all.
+_COMMON_FLAGS: Final = frozenset(
+    {"invasive_region_unverified", "few_blocks", "limit_of_blank_unset", "coarse_resolution"}
+)
 
 
 class Attention(IntEnum):
@@ -99,9 +101,9 @@ def worklist_row(row: ResultRow, *, state: str, withheld: bool) -> dict[str, Any
     Examples
     --------
     >>> row = ResultRow(slide_id="a", path="x/a.svs", status="failed", reasons=("unreadable",))
-    >>> worklist_row(row, state="unread", withheld=False)["why"]
+    >>> worklist_row(row, state="open", withheld=False)["why"]
     'File cannot be read'
-    >>> sorted(worklist_row(row, state="unread", withheld=True))
+    >>> sorted(worklist_row(row, state="open", withheld=True))
     ['block', 'case', 'name', 'slide_id', 'state', 'withheld']
     """
     shown: dict[str, Any] = {
@@ -140,7 +142,7 @@ def worklist(
     states: Mapping[str, str],
     *,
     withheld: frozenset[str] = frozenset(),
-    shuffle_seed: str | None = None,
+    order: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the list, case by case, the case that most needs a human first.
 
@@ -153,28 +155,26 @@ def worklist(
     rows
         All slides of the run.
     states
-        State of the review by slide id; ``unread`` where there is none.
+        State of the review by slide id; ``open`` where there is none.
     withheld
         Slides whose reading is kept back.
-    shuffle_seed
-        Give the slides in a random order that depends on this text and the slides' ids alone, as a
-        blinded reader gets them; None: by need.
+    order
+        Slide ids in the order of a blinded study, others are left out; None: by need.
 
     Returns
     -------
     list of dict
         As of :func:`worklist_row`, in order.
     """
-    slides = list(rows)
-    if shuffle_seed is not None:
-        slides.sort(key=lambda row: row.slide_id)
-        random.Random(shuffle_seed).shuffle(slides)  # noqa: S311 - an order, not a secret
+    if order is None:
+        slides = _by_need(list(rows), states)
     else:
-        slides = _by_need(slides, states)
+        known = {row.slide_id: row for row in rows}
+        slides = [known[slide_id] for slide_id in order if slide_id in known]
     return [
         worklist_row(
             row,
-            state=states.get(row.slide_id, "unread"),
+            state=states.get(row.slide_id, "open"),
             withheld=row.slide_id in withheld,
         )
         for row in slides
@@ -199,7 +199,7 @@ def _by_need(slides: list[ResultRow], states: Mapping[str, str]) -> list[ResultR
 def _need(row: ResultRow, states: Mapping[str, str]) -> tuple[bool, int, float, str, str]:
     distance = row.distance_to_cutoff_pp
     return (
-        states.get(row.slide_id, "unread") in DONE_STATES,
+        states.get(row.slide_id, "open") in DONE_STATES,
         int(attention(row)),
         abs(distance) if distance is not None else float("inf"),
         row.case_id or "",

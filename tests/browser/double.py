@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -42,6 +42,9 @@ class Double:
     def states(self, visitor: Visitor) -> Mapping[str, str]:
         return {name: str(item["status"]) for name, item in self.slides.items()}
 
+    def order(self, visitor: Visitor) -> Sequence[str] | None:
+        return sorted(self.run.rows, key=lambda name: name[::-1]) if visitor.blinded else None
+
     def reviewed(self, slide_id: str) -> SlideResult | None:
         return self.results.get(slide_id)
 
@@ -50,7 +53,7 @@ class Double:
         if slide_id not in self.run.rows:
             raise HTTPException(404, {"message": "The run has no such slide.", "fix": ""})
         fresh: dict[str, Any] = {
-            "version": 0, "status": "unread", "events": [], "decision": None,
+            "version": 0, "status": "open", "events": [], "decision": None,
             "regions": {"type": "FeatureCollection", "features": []}, "ish": None,
             "checklist": None, "signature": None, "editors": [], "done": [],
         }  # fmt: skip
@@ -67,8 +70,8 @@ class Double:
         item["version"] += 1
         number = len(item["events"])
         item["events"].append({
-            "number": number, "who": "anna", "when": datetime.now(UTC).isoformat(), "what": kind,
-            "why": body.get("reason") or "", "before": None, "after": {k: v for k, v in body.items() if k not in ("expected", "password")},
+            "number": number, "user": "anna", "at": datetime.now(UTC).isoformat(), "kind": kind.replace("-", "_"),
+            "why": body.get("text") or "", "before": None, "after": {k: v for k, v in body.items() if k not in ("expected", "password")},
             "hash": hashlib.sha256(f"{slide_id}{number}".encode()).hexdigest(),
         })  # fmt: skip
         item["done"].append(kind)
@@ -128,18 +131,18 @@ class Double:
             self.results[slide_id] = _rescore(self.run, slide_id, body["features"])
         elif action == "decision":
             item["decision"] = {key: body[key] for key in ("kind", "ihc_score", "reason", "text")}
-            item["status"] = "agreed" if body["kind"] == "agree" else "overridden"
+            item["status"] = "in_review"
         elif action == "read":
-            item["status"] = "read"
+            item["status"] = "in_review"
         elif action == "ish":
             item["ish"] = {key: value for key, value in body.items() if key != "expected"}
         elif action == "second-reader":
-            item["status"] = "second_reader"
+            item["status"] = "second_reader_requested"
         elif action == "checklist":
             item["checklist"] = body["checklist"]
         elif action == "sign":
             item["status"] = "signed"
-            item["signature"] = {"who": "anna", "when": datetime.now(UTC).isoformat(), "superseded": False}
+            item["signature"] = {"user": "anna", "at": datetime.now(UTC).isoformat(), "superseded": False}
 
 
 def _refuse_crossing(features: list[dict[str, Any]]) -> None:

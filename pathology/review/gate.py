@@ -18,12 +18,13 @@ __all__ = ["REVIEW_STATES", "Gate", "Visitor"]
 
 #: States of a slide's review, in the order in which they are reached.
 REVIEW_STATES: tuple[str, ...] = (
-    "open",
-    "in_review",
-    "second_reader_requested",
+    "unread",
+    "read",
+    "agreed",
+    "overridden",
+    "second_reader",
     "signed",
     "superseded",
-    "addendum",
 )
 
 

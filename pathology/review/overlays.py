@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any, Final
 
 import numpy as np
 import shapely
-from PIL import Image
 from shapely.geometry import mapping
+from skimage.measure import approximate_polygon, find_contours
 
 from pathology.cells.table import CELL_CLASSES, INTENSITIES, OD_STEP, PATTERNS, CellTable
 from pathology.errors import PathologyError
-from pathology.geometry import Box0, Spacing
+from pathology.geometry import Box0
 from pathology.report.palette import (
     AREA_COLOURS,
     CLASS_COLOURS,
@@ -20,21 +19,20 @@ from pathology.report.palette import (
     FAILED_TILE,
     PATTERN_COLOURS,
     PATTERN_LABELS,
-    RGB,
     TISSUE_OUTLINE,
     area_colour,
     area_label,
     css,
 )
-from pathology.report.raster import outline
 from pathology.report.scene import TileMarks
 from pathology.review.run import ReviewRun
 from pathology.runs import Ground, read_cell, read_ground, read_tiles
 from pathology.tissue import RegionKind
-from pathology.types import U8Array
 
-__all__ = ["area_png", "areas", "cell_facts", "ground", "legend", "region_features", "tile_marks"]
+__all__ = ["area_rings", "areas", "cell_facts", "ground", "legend", "region_features", "tile_marks"]
 
+#: How far an outline may be drawn beside the border of its mask, in px of the mask (about 8 µm).
+_SMOOTH_PX: Final = 0.7
 _REGION_NAMES: Final = {
     RegionKind.TUMOUR: "tumour",
     RegionKind.IN_SITU: "in_situ",
@@ -118,7 +116,7 @@ def ground(run: ReviewRun, slide_id: str) -> Ground | None:
 
 
 def areas(run: ReviewRun, slide_id: str) -> list[dict[str, Any]]:
-    """Return which areas a slide has: kind, words, colour and place in µm.
+    """Return which areas a slide has: kind, words and colour.
 
     ``tissue`` is first; the others were left out.
     """
@@ -128,28 +126,40 @@ def areas(run: ReviewRun, slide_id: str) -> list[dict[str, Any]]:
         return []
     if found is None:
         return []
-    place = _box_um(found.tissue.box, found.tissue.spacing)
     kinds = [("tissue", "Tissue found", TISSUE_OUTLINE)]
     kinds += [(str(kind), area_label(kind), area_colour(kind)) for kind in found.excluded]
     return [
-        {"kind": kind, "label": label, "colour": css(colour), "box_um": place}
+        {"kind": kind, "label": label, "colour": css(colour)}
         for kind, label, colour in kinds
     ]
 
 
-def area_png(found: Ground, kind: str) -> bytes:
-    """Draw an area as a transparent picture: tissue as a line, what was left out as a tint.
+def area_rings(found: Ground, kind: str) -> list[list[float]]:
+    """Return the outlines of an area, as x, y, x, y, ... in µm; holes are rings of their own.
+
+    Parameters
+    ----------
+    found
+        What the run stored of the slide.
+    kind
+        ``tissue``, or why a place was left out.
 
     Raises
     ------
     KeyError
         If the slide has no such area.
     """
-    if kind == "tissue":
-        mask = found.tissue.mask
-        return _png(outline(mask, width=1), TISSUE_OUTLINE, 220)
-    excluded = {str(name): part.mask for name, part in found.excluded.items()}
-    return _png(excluded[kind], area_colour(kind), 120)
+    masks = {str(name): part for name, part in found.excluded.items()} | {"tissue": found.tissue}
+    mask, box, spacing = masks[kind].mask, found.tissue.box, found.tissue.spacing
+    step_x, step_y = box.width / mask.shape[1], box.height / mask.shape[0]
+    rings = []
+    # A rim of nothing closes the outlines of what touches the border.
+    for ring in find_contours(np.pad(mask, 1).astype(np.float32), 0.5):
+        points = approximate_polygon(ring, tolerance=_SMOOTH_PX) - 0.5
+        x = (box.x + points[:, 1] * step_x) * spacing.x
+        y = (box.y + points[:, 0] * step_y) * spacing.y
+        rings.append(np.round(np.stack([x, y], axis=1), 1).reshape(-1).tolist())
+    return rings
 
 
 def region_features(found: Ground | None) -> dict[str, Any]:
@@ -205,20 +215,3 @@ def _facts(cell: CellTable) -> dict[str, Any]:
         "cytoplasm_od": float(cell.cytoplasm_od[0]),
         "sectors_od": np.round(cell.ray_od[0] * OD_STEP, 2).tolist(),
     }
-
-
-def _png(mask: Any, colour: RGB, alpha: int) -> bytes:
-    pixels: U8Array = np.zeros((*mask.shape, 4), dtype=np.uint8)
-    pixels[mask] = (*colour, alpha)
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="PNG")
-    return stream.getvalue()
-
-
-def _box_um(box: Box0, spacing: Spacing) -> list[float]:
-    return [
-        box.x * spacing.x,
-        box.y * spacing.y,
-        box.width * spacing.x,
-        box.height * spacing.y,
-    ]

@@ -26,7 +26,7 @@ from pathology.review.deepzoom import (
 )
 from pathology.review.gate import Gate
 from pathology.review.overlays import (
-    area_png,
+    area_rings,
     areas,
     cell_facts,
     ground,
@@ -186,16 +186,15 @@ def _add_overlays(router: APIRouter, views: Views) -> None:
         found = ground(views.run, views.seen(request, slide_id))
         return JSONResponse(region_features(found), headers=_FRESH)
 
-    @router.get("/slides/{slide_id}/areas/{kind}.png")
-    def read_area(request: Request, slide_id: str, kind: str) -> Response:
+    @router.get("/slides/{slide_id}/areas/{kind}")
+    def read_area(request: Request, slide_id: str, kind: str) -> JSONResponse:
         found = ground(views.run, views.shown(request, slide_id))
         try:
-            content = area_png(found, kind) if found is not None else b""
-        except KeyError:
-            content = b""
-        if not content:
-            raise HTTPException(404, {"message": "The slide has no such area.", "fix": ""})
-        return Response(content, media_type="image/png", headers=_FRESH)
+            rings = area_rings(found, kind) if found is not None else []
+        except KeyError as error:
+            message = "The slide has no such area."
+            raise HTTPException(404, {"message": message, "fix": ""}) from error
+        return JSONResponse({"rings": rings}, headers=_FRESH)
 
     @router.get("/slides/{slide_id}/cells")
     def read_cells_in(
@@ -286,6 +285,7 @@ def _about(views: Views, slide_id: str, *, withheld: bool) -> dict[str, Any]:
             grid.width * spacing.x,
             grid.height * spacing.y,
         ],
+        "spacing_um": None if spacing is None else [spacing.x, spacing.y],
         "backdrop": backdrop,
         "has_cells": run.folder(slide_id).cells.is_file(),
         "areas": [] if withheld else areas(run, slide_id),

@@ -19,7 +19,7 @@ from pathology.runs import ResultRow
 __all__ = ["DONE_STATES", "Attention", "attention", "worklist", "worklist_row"]
 
 #: States of the review after which a slide waits for nobody.
-DONE_STATES: Final = frozenset({"signed", "addendum"})
+DONE_STATES: Final = frozenset({"signed"})
 #: Flags of a laboratory's whole run, or of every slide before its review: they tell slides apart no
 #: more. The slide's own page names them all.
 _COMMON_FLAGS: Final = frozenset(
@@ -101,9 +101,9 @@ def worklist_row(row: ResultRow, *, state: str, withheld: bool) -> dict[str, Any
     Examples
     --------
     >>> row = ResultRow(slide_id="a", path="x/a.svs", status="failed", reasons=("unreadable",))
-    >>> worklist_row(row, state="open", withheld=False)["why"]
+    >>> worklist_row(row, state="unread", withheld=False)["why"]
     'File cannot be read'
-    >>> sorted(worklist_row(row, state="open", withheld=True))
+    >>> sorted(worklist_row(row, state="unread", withheld=True))
     ['block', 'case', 'name', 'slide_id', 'state', 'withheld']
     """
     shown: dict[str, Any] = {
@@ -155,7 +155,7 @@ def worklist(
     rows
         All slides of the run.
     states
-        State of the review by slide id; ``open`` where there is none.
+        State of the review by slide id; ``unread`` where there is none.
     withheld
         Slides whose reading is kept back.
     order
@@ -174,7 +174,7 @@ def worklist(
     return [
         worklist_row(
             row,
-            state=states.get(row.slide_id, "open"),
+            state=states.get(row.slide_id, "unread"),
             withheld=row.slide_id in withheld,
         )
         for row in slides
@@ -199,7 +199,7 @@ def _by_need(slides: list[ResultRow], states: Mapping[str, str]) -> list[ResultR
 def _need(row: ResultRow, states: Mapping[str, str]) -> tuple[bool, int, float, str, str]:
     distance = row.distance_to_cutoff_pp
     return (
-        states.get(row.slide_id, "open") in DONE_STATES,
+        states.get(row.slide_id, "unread") in DONE_STATES,
         int(attention(row)),
         abs(distance) if distance is not None else float("inf"),
         row.case_id or "",

@@ -40,7 +40,8 @@ class Double:
         return visitor.blinded and "read" not in self._slide(slide_id)["done"]
 
     def states(self, visitor: Visitor) -> Mapping[str, str]:
-        return {name: str(item["status"]) for name, item in self.slides.items()}
+        words = {"open": "unread", "in_review": "read", "second_reader_requested": "second_reader"}
+        return {name: words.get(item["status"], item["status"]) for name, item in self.slides.items()}
 
     def order(self, visitor: Visitor) -> Sequence[str] | None:
         return sorted(self.run.rows, key=lambda name: name[::-1]) if visitor.blinded else None
@@ -55,7 +56,7 @@ class Double:
         fresh: dict[str, Any] = {
             "version": 0, "status": "open", "events": [], "decision": None,
             "regions": {"type": "FeatureCollection", "features": []}, "ish": None,
-            "checklist": None, "signature": None, "editors": [], "done": [],
+            "checklist": None, "signature": None, "editors": [], "done": [], "reads": [], "blinded": self.blinded,
         }  # fmt: skip
         return self.slides.setdefault(slide_id, fresh)
 
@@ -64,7 +65,7 @@ class Double:
         if request.headers.get("x-csrf-token") != CSRF:
             raise HTTPException(403, {"message": "The form is out of date.", "fix": "Reload."})
         item = self._slide(slide_id)
-        if body.get("expected") != item["version"]:
+        if kind != "read" and body.get("expected") != item["version"]:
             message = "Someone else changed this slide in the meantime."
             raise HTTPException(409, {"message": message, "fix": "Look at the changes, then repeat."})
         item["version"] += 1
@@ -72,7 +73,7 @@ class Double:
         item["events"].append({
             "number": number, "user": "anna", "at": datetime.now(UTC).isoformat(), "kind": kind.replace("-", "_"),
             "why": body.get("text") or "", "before": None, "after": {k: v for k, v in body.items() if k not in ("expected", "password")},
-            "hash": hashlib.sha256(f"{slide_id}{number}".encode()).hexdigest(),
+            "sha256": hashlib.sha256(f"{slide_id}{number}".encode()).hexdigest(),
         })  # fmt: skip
         item["done"].append(kind)
         return item
@@ -88,7 +89,7 @@ class Double:
         @router.get("/session")
         def session(request: Request) -> dict[str, Any]:
             who = self.enter(request)
-            return {"user": who.user, "role": who.role, "csrf": CSRF, "blinded": who.blinded}
+            return {"user": who.user, "role": who.role, "csrf": CSRF, "blinded": who.blinded, "local": False}
 
         @router.post("/login")
         def login(body: Annotated[dict[str, Any], Body()]) -> JSONResponse:
@@ -127,22 +128,22 @@ class Double:
             raise HTTPException(422, {"message": "The checklist is not complete.", "fix": ""})
         item = self._write(request, slide_id, action, body)
         if action == "regions":
-            item["regions"] = {"type": "FeatureCollection", "features": body["features"]}
+            item["regions"] = {"features": _to_px(self.run, slide_id, body["features"]), "version": item["version"]}
             self.results[slide_id] = _rescore(self.run, slide_id, body["features"])
         elif action == "decision":
             item["decision"] = {key: body[key] for key in ("kind", "ihc_score", "reason", "text")}
             item["status"] = "in_review"
         elif action == "read":
-            item["status"] = "in_review"
+            item["reads"].append({"phase": "post" if item["reads"] else "pre", **body})
         elif action == "ish":
-            item["ish"] = {key: value for key, value in body.items() if key != "expected"}
+            item["ish"] = {"readings": body["readings"], "decision": {}}
         elif action == "second-reader":
             item["status"] = "second_reader_requested"
         elif action == "checklist":
             item["checklist"] = body["checklist"]
         elif action == "sign":
             item["status"] = "signed"
-            item["signature"] = {"user": "anna", "at": datetime.now(UTC).isoformat(), "superseded": False}
+            item["signature"] = {"by": "anna", "at": datetime.now(UTC).isoformat(), "superseded": False}
 
 
 def _refuse_crossing(features: list[dict[str, Any]]) -> None:
@@ -151,10 +152,23 @@ def _refuse_crossing(features: list[dict[str, Any]]) -> None:
             raise HTTPException(422, {"message": "A region crosses itself.", "fix": "Draw it again."})
 
 
+def _to_px(run: ReviewRun, slide_id: str, features: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    spacing = run.spacing(slide_id)
+    assert spacing is not None
+    return [
+        feature
+        | {"geometry": {"type": "Polygon", "coordinates": [
+            [[x / spacing.x, y / spacing.y] for x, y in ring]
+            for ring in feature["geometry"]["coordinates"]
+        ]}}
+        for feature in features
+    ]  # fmt: skip
+
+
 def _rescore(run: ReviewRun, slide_id: str, features: list[dict[str, Any]]) -> SlideResult:
     """Count again without the cells in excluded regions; a plain stand-in for the real rule."""
     old = run.result(slide_id)
-    shapes = [shapely.geometry.shape(f["geometry"]) for f in features if f["properties"]["kind"] != "tumour"]
+    shapes = [shapely.geometry.shape(f["geometry"]) for f in features if f["properties"]["classification"]["name"] != "Tumor"]
     counts: dict[str, int] = {}
     total = 0
     for table in read_cells(run.folder(slide_id).cells):

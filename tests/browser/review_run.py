@@ -22,12 +22,12 @@ from pathology.testing import FakeModel
 
 #: File name, specification, case and block; one name is an attack on pages that do not escape.
 SLIDES: tuple[tuple[str, SlideSpec, str, str], ...] = (
-    ("B24-101_A1_HER2.tif", SlideSpec(score="2+", piece_mm=0.9, mpp=0.25), "B24-101", "A1"),
-    ("B24-101_A1_HE.tif", SlideSpec(kind="he", piece_mm=0.9), "B24-101", "A1"),
-    ("B24-102_A1_HER2.tif", SlideSpec(score="3+", piece_mm=0.7), "B24-102", "A1"),
-    ("B24-102_B2_HER2.tif", SlideSpec(score="1+", near_cutoff=True, piece_mm=0.7), "B24-102", "B2"),
-    ("<script>alert(1)<_script>.tif", SlideSpec(score="0", piece_mm=0.6), "<b>B24-103</b>", "A1"),
-    ("B24-104_A1_HER2.tif", SlideSpec(kind="blank", piece_mm=0.6), "B24-104", "A1"),
+    ("B24-101_A1_HER2.tif", SlideSpec(score="2+", piece_mm=0.6, mpp=0.25), "B24-101", "A1"),
+    ("B24-101_A1_HE.tif", SlideSpec(kind="he", piece_mm=0.6), "B24-101", "A1"),
+    ("B24-102_A1_HER2.tif", SlideSpec(score="3+", piece_mm=0.5), "B24-102", "A1"),
+    ("B24-102_B2_HER2.tif", SlideSpec(score="1+", near_cutoff=True, piece_mm=0.5), "B24-102", "B2"),
+    ("<script>alert(1)<_script>.tif", SlideSpec(score="0", piece_mm=0.5), "<b>B24-103</b>", "A1"),
+    ("B24-104_A1_HER2.tif", SlideSpec(kind="blank", piece_mm=0.5), "B24-104", "A1"),
 )
 
 

@@ -69,7 +69,7 @@ async function send(body) {
 
 async function askLogin() {
   const done = await ask("Log in", [
-    el("label", { class: "field" }, "User", el("input", { type: "text", name: "user", required: true, autocomplete: "username" })),
+    el("label", { class: "field" }, "User", el("input", { type: "text", name: "name", required: true, autocomplete: "username" })),
     el("label", { class: "field" }, "Password", el("input", { type: "password", name: "password", required: true, autocomplete: "current-password" })),
   ], { action: "Log in", check: send });
   if (!done) throw new ApiError(401, { message: "You are not logged in.", fix: "Reload the page to log in." });
@@ -78,13 +78,18 @@ async function askLogin() {
 export async function openSession() {
   const token = tokenOfStart();
   if (token) {
-    try { await send({ token }); } catch { /* an old token: the session or the form decides */ }
+    try { await send({ token }); sessionStorage.setItem("her2:token", token); } catch { /* an old token: the session or the form decides */ }
   }
   session ??= await getJson("/api/session");
   return session;
 }
 
+// One local person signs with the token of the start; named users give their password again.
+export const local = () => Boolean(session?.local);
+export const tokenAgain = () => sessionStorage.getItem("her2:token") || "";
+
 export async function leave() {
+  sessionStorage.removeItem("her2:token");
   await post("/api/logout", {});
   location.assign("/");
 }

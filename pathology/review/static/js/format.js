@@ -1,6 +1,12 @@
 // Words and numbers as both pages show them.
 
+// Of a slide's place in the list, and of its record.
 export const STATES = {
+  unread: { text: "Unread", kind: "" },
+  read: { text: "Read", kind: "info" },
+  agreed: { text: "Agreed", kind: "info" },
+  overridden: { text: "Overridden", kind: "info" },
+  second_reader: { text: "Second reader", kind: "warn" },
   open: { text: "Open", kind: "" },
   in_review: { text: "In review", kind: "info" },
   second_reader_requested: { text: "Second reader", kind: "warn" },

@@ -42,20 +42,29 @@ export class FailedTiles {
 
 export class Area {
   constructor(id, area) {
-    Object.assign(this, { on: area.kind === "tissue", id, area, image: null });
+    Object.assign(this, { on: area.kind === "tissue", id, area, path: null });
   }
 
   async load() {
-    const image = new Image();
-    image.src = slidePath(this.id, `/areas/${encodeURIComponent(this.area.kind)}.png`);
-    await image.decode();
-    this.image = image;
+    const { rings } = await getJson(slidePath(this.id, `/areas/${encodeURIComponent(this.area.kind)}`));
+    this.path = new Path2D();
+    for (const ring of rings) {
+      for (let i = 0; i < ring.length; i += 2) if (i) this.path.lineTo(ring[i], ring[i + 1]); else this.path.moveTo(ring[0], ring[1]);
+      this.path.closePath();
+    }
   }
 
-  draw(ctx) {
-    if (!this.image) return;
-    ctx.imageSmoothingEnabled = false;
-    ctx.drawImage(this.image, ...this.area.box_um);
+  // Tissue is a line; what was left out is tinted.
+  draw(ctx, { px }) {
+    if (!this.path) return;
+    ctx.strokeStyle = this.area.colour;
+    ctx.lineWidth = 1.4 * px;
+    ctx.globalAlpha = 0.75;
+    ctx.stroke(this.path);
+    if (this.area.kind === "tissue") return;
+    ctx.fillStyle = this.area.colour;
+    ctx.globalAlpha = 0.3;
+    ctx.fill(this.path, "evenodd");
   }
 }
 

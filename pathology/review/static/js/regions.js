@@ -2,6 +2,7 @@
 
 const TOLERANCE_PX = 1.5;
 const HANDLE_PX = 5;
+const NAMES = { tumour: "Tumor", in_situ: "In situ", exclude: "Exclude", control: "Control", ignore: "Ignore*" };
 
 const clone = (value) => JSON.parse(JSON.stringify(value));
 
@@ -14,7 +15,7 @@ export class Regions extends EventTarget {
     this.catch.className = "catch";
     this.catch.hidden = true;
     this.catch.tabIndex = -1;
-    eye.host.insertBefore(this.catch, eye.canvas.nextSibling);
+    eye.host.append(this.catch);
     this.cross = document.createElement("div");
     this.cross.className = "crosshair";
     this.cross.hidden = true;
@@ -26,8 +27,8 @@ export class Regions extends EventTarget {
   }
 
   // What the server holds; a draft of the same version comes back, an older one is offered.
-  adopt(version, features) {
-    this.saved = features.flatMap((feature) => shapesOf(feature));
+  adopt(version, features, spacing) {
+    this.saved = features.flatMap((feature) => shapesOf(feature, spacing));
     this.version = version;
     this.past = [];
     this.chosen = -1;
@@ -54,7 +55,7 @@ export class Regions extends EventTarget {
 
   features() {
     return this.shapes.map((shape) => ({
-      type: "Feature", properties: { kind: shape.kind },
+      type: "Feature", properties: { classification: { name: NAMES[shape.kind] || shape.kind } },
       geometry: { type: "Polygon", coordinates: shape.rings.map((ring) => [...ring, ring[0]].map(([x, y]) => [+x.toFixed(2), +y.toFixed(2)])) },
     }));
   }
@@ -252,10 +253,13 @@ export class Regions extends EventTarget {
   }
 }
 
-function shapesOf({ geometry, properties }) {
+// The record holds level-0 pixels and QuPath's class names; the page works in µm.
+function shapesOf({ geometry, properties }, [sx, sy]) {
   const polygons = geometry.type === "Polygon" ? [geometry.coordinates] : geometry.coordinates;
-  const kind = properties?.kind || properties?.classification?.name || "exclude";
-  return polygons.map((rings) => ({ kind, rings: rings.map((ring) => ring.slice(0, -1)) }));
+  const name = properties?.classification?.name || "Exclude";
+  const kind = Object.keys(NAMES).find((code) => NAMES[code] === name) || name;
+  const um = ([x, y]) => [+(x * sx).toFixed(2), +(y * sy).toFixed(2)];
+  return polygons.map((rings) => ({ kind, rings: rings.map((ring) => ring.slice(0, -1).map(um)) }));
 }
 
 export function area(ring) {

@@ -66,7 +66,7 @@ function layersPage() {
       page.slide.has_cells ? el("div", { class: "layer" }, el("label", {}, el("input", { type: "checkbox", checked: cells.others, onchange: (event) => { cells.others = event.target.checked; cells.refresh(); eye.redraw(); } }), "also cells that do not count")) : null,
       areas.map((area) => layerRow(area, area.area.label, { swatch: area.area.colour, key: area.area.kind === "tissue" ? "I" : "" })),
       layerRow(failed, `Tiles that could not be read (${failed.n})`, { swatch: failed.colour, key: "F" }),
-      runRegions.shapes.length ? layerRow(runRegions, "Regions of the run (dashed)") : null,
+      runRegions.shapes.length && work.review.regions?.version ? layerRow(runRegions, "Regions of the run (dashed)") : null,
       layerRow(regions, "Your regions", { key: "R" })),
     el("section", {}, el("h2", { text: "Colours" }), el("ul", { class: "legend" },
       pale.map((item) => el("li", {}, el("span", { class: "dot", style: { background: item.colour } }), item.label)))),
@@ -93,7 +93,7 @@ function showPanel() {
     onclick: () => { page.tab = code; showPanel(); }, onkeydown: onTabKey,
   }, text)));
   const content = { reading: () => readingPage({ reading, histogram: page.histogram, fields: page.fields, visit: (box) => eye.visit(box) }), layers: layersPage,
-    review: () => work.reviewPage(regions, { readingHeadline: reading?.headline, blinded: withheld }), history: () => work.historyPage() }[page.tab]();
+    review: () => work.reviewPage(regions, { readingHeadline: reading?.headline, blinded: work.review.blinded ?? withheld }), history: () => work.historyPage() }[page.tab]();
   const body = el("div", { class: "pages", id: "tab-page", role: "tabpanel", tabIndex: 0, "aria-labelledby": `tab-${page.tab}` }, content);
   fill(host, head, tabs, body);
   host.dataset.tab = page.tab;
@@ -136,9 +136,9 @@ async function pick(at) {
 async function reload({ conflict = false } = {}) {
   const dirty = regions.dirty && conflict;
   work.review = await getJson(slidePath(id, "/review"));
-  regions.readonly = work.closed;
+  regions.readonly = work.closed || Boolean(work.review.blinded);
   if (dirty) regions.version = work.review.version; // what was drawn stays; it is saved on top of what is there now
-  else regions.adopt(work.review.version, work.review.regions?.features || []);
+  else regions.adopt(work.review.version, work.review.regions?.features || [], page.slide.spacing_um || [1, 1]);
   await loadReading();
   showTools();
   showPanel();
@@ -249,8 +249,8 @@ async function start() {
   runRegions = new RunRegions(legend.regions);
   eye.layers.push(cells, runRegions);
   regions = new Regions(eye, legend.regions, { slide: id, run: slide.run });
-  regions.readonly = work.closed;
-  const draft = regions.adopt(review.version, review.regions?.features || []);
+  regions.readonly = work.closed || Boolean(work.review.blinded);
+  const draft = regions.adopt(review.version, review.regions?.features || [], slide.spacing_um || [1, 1]);
   regions.addEventListener("change", () => { showTools(); showPanel(); });
   regions.addEventListener("trouble", (event) => toast(event.detail, "bad"));
   eye.addEventListener("settled", loadCells);
@@ -260,7 +260,7 @@ async function start() {
   showTools();
   showPanel();
   offerDraft(draft);
-  runRegions.load(id).then(() => eye.redraw()).catch(() => {});
+  runRegions.load(id).then(() => { runRegions.on = Boolean(review.regions?.version); eye.redraw(); }).catch(() => {});
   announce(`Slide opened. ${state(review.status).text}.`);
   window.her2 = { eye, regions, cells, heat }; // for tests and for the curious
 }

@@ -24,7 +24,7 @@ export class Eye extends EventTarget {
     this.height = picture ? picture.height * picture.mpp : slide.grid_um?.[3] || 1000;
     const stage = el("div", { class: "osd" });
     this.canvas = el("canvas", { class: "over", "aria-hidden": "true" });
-    host.append(stage, this.canvas);
+    host.append(stage);
     this.osd = OSD()({
       element: stage, drawer: "canvas", showNavigationControl: false, prefixUrl: "", tabIndex: 0,
       showNavigator: navigator, navigatorPosition: "TOP_RIGHT", navigatorSizeRatio: 0.16, navigatorAutoFade: false,
@@ -36,6 +36,7 @@ export class Eye extends EventTarget {
     this.#addPictures();
     this.#addPlates();
     const canvas = this.osd.canvas;
+    canvas.append(this.canvas); // below the overview map
     canvas.setAttribute("role", "application");
     canvas.setAttribute("aria-label", `${slide.name}: arrow keys move, plus and minus zoom, 1 to 5 choose a magnification, 0 shows all`);
     this.osd.addHandler("canvas-key", (event) => { event.preventDefaultAction = true; });

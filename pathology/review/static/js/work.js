@@ -1,7 +1,7 @@
 // What a reader does: regions, decision, ISH, second reader, checklist, signature, history.
 
 import { ask, el, toast } from "./dom.js";
-import { post, slidePath } from "./api.js";
+import { local, post, slidePath, tokenAgain } from "./api.js";
 import { when, words } from "./format.js";
 
 export const KINDS = [
@@ -32,7 +32,8 @@ export class Work {
 
   async send(action, body) {
     try {
-      const answer = await post(slidePath(this.id, `/${action}`), { expected: this.review.version, ...body });
+      const version = action === "read" ? {} : { expected: this.review.version };
+      const answer = await post(slidePath(this.id, `/${action}`), { ...version, ...body });
       await this.reload();
       return answer;
     } catch (error) {
@@ -86,7 +87,9 @@ export class Work {
     ], { action: "Save", check: (data) => {
       const numbers = Object.fromEntries(["cells", "her2_total", "cep17_total"].map((name) => [name, data[name] === "" ? null : Number(data[name])]));
       if (!data.call && (numbers.cells === null || numbers.her2_total === null)) throw new Error("Give the counts, or a call.");
-      return this.send("ish", { probe: data.probe, ...numbers, call: data.call || null, text: data.text });
+      const given = { probe: data.probe, ...numbers, call: data.call || null };
+      const reading = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null));
+      return this.send("ish", { readings: [reading], text: data.text });
     } });
     if (done) toast("ISH saved");
   }
@@ -113,10 +116,11 @@ export class Work {
       el("p", {}, "You sign ", el("b", { text: facts }), "."),
       el("div", { role: "group", "aria-label": "Checklist" }, boxes),
       field("Note (needed where tiles failed)", el("input", { type: "text", name: "note", maxLength: 500, value: ticked.note || "" })),
-      field("Your password", el("input", { type: "password", name: "password", autocomplete: "current-password", required: true })),
+      local() ? field("Token of this start (printed by her2 review)", el("input", { type: "password", name: "token", autocomplete: "off", value: tokenAgain(), required: true }))
+        : field("Your password", el("input", { type: "password", name: "password", autocomplete: "current-password", required: true })),
     ], { action: "Sign", check: (data) => {
       const checklist = Object.fromEntries(CHECKS.map(([name]) => [name, data[name] === "on"]));
-      return this.send("sign", { checklist, note: data.note || "", password: data.password });
+      return this.send("sign", { checklist, note: data.note || "", ...(local() ? { token: data.token } : { password: data.password }) });
     } });
     if (done) toast("Signed");
   }
@@ -124,8 +128,11 @@ export class Work {
   reviewPage(regions, { readingHeadline, blinded }) {
     const { review } = this;
     if (blinded) {
-      return [el("section", {}, el("h2", { text: "Your read" }), el("p", { class: "muted", text: "This is a blinded reading: look at the slide and lock your score." }),
-        el("div", { class: "buttons" }, el("button", { type: "button", class: "primary wide", onclick: () => this.read(), text: "Lock a read" })))];
+      const reads = review.reads || [];
+      return [el("section", {}, el("h2", { text: "Your reads" }),
+        el("p", { class: "muted", text: "A blinded study is on: slides are read and not changed. Lock a score before the program's reading is shown, and one after." }),
+        el("ul", { class: "steps" }, reads.map((read) => el("li", {}, el("span", { class: "badge", text: read.phase === "pre" ? "before" : "after" }), el("b", { text: scoreWords(read.score) }), read.tier ? words(read.tier) : ""))),
+        reads.length < 2 ? el("div", { class: "buttons" }, el("button", { type: "button", class: "primary wide", onclick: () => this.read(), text: reads.length ? "Lock your second read" : "Lock a read" })) : null)];
     }
     const button = (text, onclick, props = {}) => el("button", { type: "button", onclick, text, ...props });
     const { decision, signature } = review;
@@ -134,12 +141,12 @@ export class Work {
       el("section", {}, el("h2", { text: "1 · Regions" }), this.#regionList(regions, shut)),
       el("section", {}, el("h2", { text: "2 · Decision" }),
         decision ? el("p", {}, el("b", { text: decision.kind === "agree" ? `Agreed: ${scoreWords(decision.ihc_score || readingHeadline)}` : `Overridden: ${scoreWords(decision.ihc_score)}` }),
-          decision.reason ? ` · ${words(decision.reason)}` : "", decision.text ? ` · ${decision.text}` : "") : el("p", { class: "muted", text: "None yet." }),
+          decision.stale ? el("span", { class: "badge warn", text: "the result has changed since" }) : null, decision.reason ? ` · ${words(decision.reason)}` : "", decision.text ? ` · ${decision.text}` : "") : el("p", { class: "muted", text: "None yet." }),
         el("div", { class: "buttons" },
           button("Agree", () => this.agree(), { class: "wide", disabled: shut || regions.dirty }),
           button("Override…", () => this.override(readingHeadline), { class: "wide", disabled: shut || regions.dirty }))),
       el("section", {}, el("h2", { text: "3 · ISH and second reader" }),
-        review.ish && Object.keys(review.ish).length ? el("p", { class: "muted", text: ishWords(review.ish) }) : null,
+        review.ish ? el("p", { class: "muted", text: ishWords(review.ish) }) : null,
         el("div", { class: "buttons" }, button("Enter ISH…", () => this.ish(), { class: "wide" }),
           button("Second reader…", () => this.secondReader(), { class: "wide", disabled: shut }))),
       el("section", {}, el("h2", { text: "4 · Sign" }),
@@ -168,7 +175,7 @@ export class Work {
 
   async saveRegions(regions) {
     if (!regions.dirty || this.closed) return;
-    if (await this.try("regions", { features: regions.features() }, "Saved and counted again")) regions.forget();
+    if (await this.try("regions", { features: regions.features(), unit: "um" }, "Saved and counted again")) regions.forget();
   }
 
   historyPage() {
@@ -195,8 +202,9 @@ const mm2 = (ring) => {
 };
 
 function ishWords(ish) {
-  const flat = Array.isArray(ish) ? ish.at(-1) || {} : ish;
-  return Object.entries(flat).filter(([, value]) => value !== null && value !== "" && typeof value !== "object").map(([name, value]) => `${words(name)} ${value}`).join(" · ");
+  const { clause, category, status } = ish.decision || {};
+  if (clause || category) return [category && words(category), clause || (status && words(status))].filter(Boolean).join(": ");
+  return Object.entries(ish.readings?.at(-1) || {}).filter(([, value]) => value !== null && value !== "" && typeof value !== "object").map(([name, value]) => `${words(name)} ${value}`).join(" · ");
 }
 
 // Long things (outlines, readings) are counted, not printed.

@@ -7,14 +7,14 @@ import { count, plural, points, state } from "./format.js";
 const CASE_PX = 34;
 const SLIDE_PX = 72;
 const SPARE_PX = 400;
-const DONE = new Set(["signed", "addendum"]);
+const DONE = new Set(["signed"]);
 const FILTERS = [
   { code: "all", text: "All", test: () => true },
   { code: "open", text: "To sign", test: (row) => !DONE.has(row.state) },
   { code: "0", text: "Close to a cut-off", test: (row) => row.attention === 0 },
   { code: "1", text: "2+", test: (row) => row.score === "2+" },
   { code: "2", text: "Not scorable", test: (row) => row.attention === 2 || row.attention === 4 },
-  { code: "second", text: "Second reader", test: (row) => row.state === "second_reader_requested" },
+  { code: "second", text: "Second reader", test: (row) => row.state === "second_reader" },
   { code: "signed", text: "Signed", test: (row) => DONE.has(row.state) },
 ];
 

@@ -1,59 +1,36 @@
 """The web application: pages, what they read, and the routers that write, behind one set of rules.
 
-Pages are plain files of this package; nothing is fetched from anywhere else. The content security
-policy allows no inline script or style and no other origin.
+Pages are plain files of this package without inline script or style; nothing is fetched from
+anywhere else. What a request must pass and what an answer carries is the guard's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
 
-from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.middleware import Middleware
 
 from pathology.errors import OutputError, PathologyError, RegionReadError, SlideError
 from pathology.review.gate import Gate
 from pathology.review.run import ReviewRun
 from pathology.review.views import Views, views_router
 
-__all__ = ["CONTENT_SECURITY_POLICY", "LOCAL_HOSTS", "create_app"]
-
-#: Pictures may come from memory (blob:) as the viewer makes them; nothing else may.
-CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
-_HEADERS: Final = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-}
-#: Names under which a program on this machine is asked; others are a sign of DNS rebinding.
-LOCAL_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
-#: A drawn set of regions has kilobytes.
-MAX_BODY_BYTES: Final = 4_000_000
-
-_Next = Callable[[Request], Awaitable[Response]]
-
+__all__ = ["create_app"]
 
 def create_app(
     run: ReviewRun,
     *,
     routers: Sequence[APIRouter] = (),
     security: Gate,
-    hosts: Sequence[str] = LOCAL_HOSTS,
+    guard: Middleware,
+    state: Mapping[str, object] | None = None,
 ) -> FastAPI:
     """Put the application together.
 
@@ -65,8 +42,11 @@ def create_app(
         Routes that log in, read and write the record of the review.
     security
         Says who may see what.
-    hosts
-        Host names under which requests are answered.
+    guard
+        Checks every request first (host, origin, size) and marks every answer (content security
+        policy and the like).
+    state
+        What the routers find in ``app.state``, by name.
 
     Returns
     -------
@@ -81,15 +61,16 @@ def create_app(
         views.slides.close()
 
     app = FastAPI(
-        title="her2 review", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life
-    )
+        title="her2 review", docs_url=None, redoc_url=None, openapi_url=None,
+        lifespan=life, middleware=[guard],
+    )  # fmt: skip
+    for name, value in (state or {}).items():
+        setattr(app.state, name, value)
     app.include_router(views_router(views))
     for router in routers:
         app.include_router(router)
     _add_pages(app)
     _add_errors(app)
-    app.middleware("http")(_guard)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     return app
 
 
@@ -98,35 +79,18 @@ def _add_pages(app: FastAPI) -> None:
 
     @app.get("/", include_in_schema=False)
     def read_list_page() -> FileResponse:
-        return FileResponse(static / "worklist.html", media_type="text/html")
+        return _page(static / "worklist.html")
 
     @app.get("/slide/{slide_id}", include_in_schema=False)
     def read_slide_page(slide_id: str) -> FileResponse:
         del slide_id  # the page asks for it, and is told then whether there is one
-        return FileResponse(static / "slide.html", media_type="text/html")
+        return _page(static / "slide.html")
 
     app.mount("/static", StaticFiles(directory=static, follow_symlink=False), name="static")
 
 
-async def _guard(request: Request, proceed: _Next) -> Response:
-    """Limit what comes in, and send the rules along with what goes out."""
-    if request.method not in ("GET", "HEAD"):
-        length = request.headers.get("content-length", "")
-        # Without a length a body could be of any size.
-        if not length.isdigit():
-            return _refuse(411, "The request does not say how long it is.")
-        if int(length) > MAX_BODY_BYTES:
-            return _refuse(413, f"More than {MAX_BODY_BYTES // 1_000_000} MB at once.")
-    response = await proceed(request)
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    if not request.url.path.startswith(("/static/", "/api/")):
-        response.headers.setdefault("Cache-Control", "no-cache")
-    return response
-
-
-def _refuse(status: int, message: str) -> JSONResponse:
-    return JSONResponse({"message": message, "fix": ""}, status_code=status, headers=_HEADERS)
+def _page(path: Path) -> FileResponse:
+    return FileResponse(path, media_type="text/html", headers={"Cache-Control": "no-cache"})
 
 
 def _add_errors(app: FastAPI) -> None:

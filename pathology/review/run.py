@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -21,6 +22,10 @@ _RELINK = (
 )
 
 
+def _not_moved(slide_id: str) -> str | None:  # noqa: ARG001 - of the shape of a record's answer
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReviewRun:
     """Hold a finished run for the pages.
@@ -34,6 +39,8 @@ class ReviewRun:
     slides
         Folder in which slide files are looked for by name when they are no longer where the run
         read them; None: nowhere else.
+    moved
+        Says by slide id where the record has the slide file found again; None: nowhere.
 
     Examples
     --------
@@ -46,11 +53,18 @@ Name the output folder of `her2 score`; an interrupted run is finished by the sa
     root: Path
     rows: dict[str, ResultRow]
     slides: Path | None = None
+    moved: Callable[[str], str | None] = _not_moved
     _known: dict[str, SlideResult] = field(default_factory=dict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
-    def open(cls, folder: Path | str, *, slides: Path | None = None) -> Self:
+    def open(
+        cls,
+        folder: Path | str,
+        *,
+        slides: Path | None = None,
+        moved: Callable[[str], str | None] = _not_moved,
+    ) -> Self:
         """Read the rows of a run; results of slides are read when they are asked for.
 
         Raises
@@ -62,7 +76,7 @@ Name the output folder of `her2 score`; an interrupted run is finished by the sa
         if slides is not None and not slides.is_dir():
             raise OutputError(f"{slides}: is no folder", fix="Name the folder of the slide files.")
         rows = {row.slide_id: row for row in read_rows(root / RESULTS_CSV)}
-        return cls(root=root, rows=rows, slides=slides)
+        return cls(root=root, rows=rows, slides=slides, moved=moved)
 
     @property
     def name(self) -> str:
@@ -99,6 +113,9 @@ Name the output folder of `her2 score`; an interrupted run is finished by the sa
 
     def file(self, slide_id: str) -> Path:
         """Return where the slide file is now; where it was if it is nowhere."""
+        known = self.moved(slide_id)
+        if known is not None and Path(known).exists():
+            return Path(known)
         was = Path(self.rows[slide_id].path)
         if not was.exists() and self.slides is not None:
             moved = self.slides / was.name

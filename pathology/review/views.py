@@ -263,7 +263,7 @@ def _about(views: Views, slide_id: str, *, withheld: bool) -> dict[str, Any]:
     return {
         "slide_id": slide_id,
         "run": run.name,
-        "name": row.path.replace("\\", "/").rsplit("/", 1)[-1],
+        "name": "" if withheld else _file_name(row.path),
         "case": row.case_id or "",
         "block": row.block_id or "",
         "withheld": withheld,
@@ -276,7 +276,7 @@ def _about(views: Views, slide_id: str, *, withheld: bool) -> dict[str, Any]:
             "max_level": zoom.max_level,
             "mpp": zoom.mpp,
         },
-        "problem": None if problem is None else {"message": problem.message, "fix": problem.fix},
+        "problem": _problem_words(problem, withheld=withheld),
         "grid_um": None
         if grid is None or spacing is None
         else [
@@ -289,11 +289,22 @@ def _about(views: Views, slide_id: str, *, withheld: bool) -> dict[str, Any]:
         "backdrop": backdrop,
         "has_cells": run.folder(slide_id).cells.is_file(),
         "areas": [] if withheld else areas(run, slide_id),
-        "companions": _companions(run, slide_id),
+        "companions": _companions(run, slide_id, withheld=withheld),
     }
 
 
-def _companions(run: ReviewRun, slide_id: str) -> list[dict[str, str]]:
+def _problem_words(problem: PathologyError | None, *, withheld: bool) -> dict[str, str] | None:
+    if problem is None:
+        return None
+    message = "The slide file cannot be opened." if withheld else problem.message
+    return {"message": message, "fix": problem.fix}
+
+
+def _file_name(path: str) -> str:
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _companions(run: ReviewRun, slide_id: str, *, withheld: bool) -> list[dict[str, str]]:
     """Return the other slides of the case, those of the same block first."""
     row = run.rows[slide_id]
     if row.case_id is None:
@@ -307,7 +318,7 @@ def _companions(run: ReviewRun, slide_id: str) -> list[dict[str, str]]:
     return [
         {
             "slide_id": other.slide_id,
-            "name": other.path.replace("\\", "/").rsplit("/", 1)[-1],
+            "name": "" if withheld else _file_name(other.path),
             "block": other.block_id or "",
         }
         for other in others

@@ -108,7 +108,8 @@ def worklist_row(row: ResultRow, *, state: str, withheld: bool) -> dict[str, Any
     """
     shown: dict[str, Any] = {
         "slide_id": row.slide_id,
-        "name": PurePath(row.path).name,
+        # Files are named after scores more often than one thinks.
+        "name": "" if withheld else PurePath(row.path).name,
         "case": row.case_id or "",
         "block": row.block_id or "",
         "state": state,

@@ -25,14 +25,18 @@ class Site:
 
     def __init__(self, root: Path, **options: Any) -> None:
         import uvicorn
-        from double import TOKEN, Double
+        from double import TOKEN, Double, Guard
+        from starlette.middleware import Middleware
 
         from pathology.review.app import create_app
         from pathology.review.run import ReviewRun
 
         self.run = ReviewRun.open(root)
         self.double = Double(self.run, **options)
-        app = create_app(self.run, routers=[self.double.router()], security=self.double)
+        app = create_app(
+            self.run, routers=[self.double.router()], security=self.double,
+            guard=Middleware(Guard),
+        )  # fmt: skip
         config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", ws="none")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)

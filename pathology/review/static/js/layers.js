@@ -119,14 +119,14 @@ export class Cells {
     if (!this.on) return false;
     const asked = this.asked;
     const inside = asked && left >= asked.left && right <= asked.right && top >= asked.top && bottom <= asked.bottom;
-    if (inside && (this.cells?.mode === 0 || mpp > asked.mpp * 0.8)) return false;
+    if (inside && (mpp > 0.9 ? mpp > asked.mpp * 0.8 : this.cells?.mode === 0)) return false;
     const [dx, dy] = [(right - left) * 0.2, (bottom - top) * 0.2];
     const wanted = { left: left - dx, top: top - dy, right: right + dx, bottom: bottom + dy, mpp };
     this.stop?.abort();
     this.stop = new AbortController();
     const query = ["left", "top", "right", "bottom"].map((name) => `${name}=${wanted[name].toFixed(1)}`).join("&");
     // Outlines narrower than some px are dots to the eye.
-    const limit = mpp > 1.6 ? 0 : 6000;
+    const limit = mpp > 0.9 ? 0 : 6000;
     try {
       this.cells = unpack(await getBytes(slidePath(this.id, `/cells?${query}&limit=${limit}`), { signal: this.stop.signal }));
     } catch (error) {

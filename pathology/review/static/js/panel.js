@@ -101,7 +101,7 @@ export function cellCard(cell, colour, close) {
   const rose = svg("svg", { class: "rose", width: size, height: size, viewBox: `0 0 ${size} ${size}`, role: "img",
     "aria-label": `Membrane optical density in 32 sectors, from ${Math.min(...cell.sectors_od).toFixed(2)} to ${Math.max(...cell.sectors_od).toFixed(2)}` });
   rose.append(svg("circle", { cx: middle, cy: middle, r: 28, fill: "#f3f5f7", stroke: "#c3c9d1" }));
-  const top = Math.max(0.5, ...cell.sectors_od);
+  const top = Math.max(0.3, ...cell.sectors_od);
   cell.sectors_od.forEach((od, k) => {
     const [from, to] = [((k - 0.46) * 2 * Math.PI) / 32, ((k + 0.46) * 2 * Math.PI) / 32];
     const [inner, outer] = [30, 30 + (34 * od) / top];

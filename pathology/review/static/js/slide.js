@@ -20,8 +20,8 @@ let eye; let work; let regions; let heat; let cells; let failed; let areas = [];
 
 function showTitle() {
   const { case: name, block, name: file } = page.slide;
-  fill(byId("title"), el("b", { text: name || file }), block ? ` · block ${block}` : "", name ? el("span", { class: "muted", text: `  ${file}` }) : null);
-  document.title = `${name || file} – HER2 review`;
+  fill(byId("title"), el("b", { text: name || file || "Slide" }), block ? ` · block ${block}` : "", name ? el("span", { class: "muted", text: `  ${file}` }) : null);
+  document.title = `${name || file || "Slide"} – HER2 review`;
 }
 
 function showProblem() {
@@ -155,6 +155,7 @@ async function loadReading() {
   if (!heat.loaded) {
     heat.loaded = true;
     page.slide = await getJson(slidePath(id));
+    showTitle();
     areas = page.slide.areas.map((area) => new Area(id, area));
     eye.layers.unshift(...areas, heat, failed);
     await Promise.all([heat.load(id), ...areas.map((area) => area.load().catch(() => {}))]);
@@ -168,7 +169,7 @@ async function loadReading() {
 function showCompanions() {
   const others = page.slide.companions;
   byId("companion-pick").hidden = !others.length;
-  fill(byId("companion"), el("option", { value: "", text: "nothing" }), others.map((one) => el("option", { value: one.slide_id, text: `${one.block ? `${one.block} · ` : ""}${one.name}` })));
+  fill(byId("companion"), el("option", { value: "", text: "nothing" }), others.map((one) => el("option", { value: one.slide_id, text: [one.block, one.name].filter(Boolean).join(" · ") || "other slide" })));
 }
 
 async function openBeside(other) {

@@ -118,7 +118,7 @@ function slideNode({ row, index }) {
   el("div", { class: "name" },
     el("span", { class: "block", text: row.block ? `Block ${row.block}` : "" }),
     view.blinded && row.case ? el("span", { class: "muted", text: ` ${row.case}` }) : null,
-    el("div", { class: "name muted", text: row.name, title: row.name })),
+    el("div", { class: "name muted", text: row.name || `Slide ${index + 1}`, title: row.name })),
   scoreNode(row),
   el("div", { class: "num", text: row.withheld ? "" : points(row.distance_pp) }),
   el("div", { class: "why" }, row.attention_words || "", row.why ? el("small", { text: row.why, title: row.why }) : null),

@@ -77,9 +77,11 @@ def review(
     ] = None,
     allow_plain_http: Annotated[
         bool,
-        typer.Option("--allow-plain-http", help="Allow --host without TLS; passwords then travel "
-                     "in the clear."),
-    ] = False,  # fmt: skip
+        typer.Option(
+            "--allow-plain-http",
+            help="Allow --host without TLS; passwords then travel in the clear.",
+        ),
+    ] = False,
     blinded: Annotated[
         str | None,
         typer.Option(
@@ -98,6 +100,16 @@ def review(
         bool,
         typer.Option("--verify", help="Prove the record of the review, event by event, and end."),
     ] = False,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            "--head",
+            metavar="N:SHA256",
+            help="With --verify: the end of the record as it was noted elsewhere; proves that "
+            "nothing was cut off since.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Open a run for review in the browser: list, viewer, regions, decision, signature.
 
@@ -108,7 +120,7 @@ def review(
     from pathology.review.serve import ServeOptions, serve
 
     if verify:
-        _verify(run_dir)
+        _verify(run_dir, head)
         return
     if add_user is not None:
         _add_user(users, add_user)
@@ -130,17 +142,23 @@ def review(
     serve(run_dir, options, say=lambda line: print(line, flush=True))
 
 
-def _verify(run_dir: Path) -> None:
+def _verify(run_dir: Path, head: str | None) -> None:
+    from pathology.errors import UsageError
+    from pathology.review.head import Head
     from pathology.review.verify import verify as check
 
-    found = check(run_dir)
+    try:
+        noted = None if head is None else Head.parse(head)
+    except ValueError as error:
+        raise UsageError(f"--head: {error}", fix="Give what --verify printed.") from error
+    found = check(run_dir, head=noted)
     print(f"{found.events} events of {found.slides} slides, {found.signatures} signatures")
     for note in found.notes:
         print(f"note: {note}")
     if not found.ok:
         print(f"BROKEN at event {found.broken}: {found.problem}")
         raise typer.Exit(1)
-    print("the chain is whole")
+    print("the chain is whole" + (f"; its end: {found.head.text()}" if found.head else ""))
 
 
 def _add_user(file: Path | None, text: str) -> None:

@@ -24,6 +24,7 @@ from pathology.review.views import Views, views_router
 
 __all__ = ["create_app"]
 
+
 def create_app(
     run: ReviewRun,
     *,
@@ -96,7 +97,7 @@ def _page(path: Path) -> FileResponse:
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def say_http(_: Request, error: HTTPException) -> JSONResponse:
-        detail = error.detail
+        detail: object = error.detail
         content = detail if isinstance(detail, dict) else {"message": str(detail), "fix": ""}
         return JSONResponse(content, status_code=error.status_code, headers=error.headers)
 

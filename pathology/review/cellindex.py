@@ -1,7 +1,7 @@
 """Cells by place: a copy of what the viewer draws, sorted so that any view is a few slices.
 
-The copy lies in ``DIR/review/cells/<slide_id>/`` as plain arrays that are mapped, not read, and says
-which ``cells.parquet`` it was made from; it can be deleted at any time and is made anew.
+The copy lies in ``DIR/review/cells/<slide_id>/`` as plain arrays that are mapped, not read. It says
+which ``cells.parquet`` it was made from, can be deleted at any time, and is then made anew.
 """
 
 from __future__ import annotations

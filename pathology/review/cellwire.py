@@ -1,8 +1,8 @@
 """Cells of a view as bytes: arrays that a browser takes over without parsing.
 
-Little endian: ``H2C1``, mode (0 outlines, 1 dots, 2 density), n, cells in the view (uint32 each), side
-of a square in µm (float32), 12 bytes of nothing; then ``place`` (n × 2 float32) and, by mode,
-``cell_id`` (n uint32), ``outline_r`` (n × 32 uint8), ``kind`` (n uint8), or ``kind``, or ``counts``
+Little endian: ``H2C1``, mode (0 outlines, 1 dots, 2 density), n, cells in the view (uint32 each),
+side of a square in µm (float32), 12 bytes of nothing. Then ``place`` (n × 2 float32) and, by mode:
+``cell_id`` (n uint32), ``outline_r`` (n × 32 uint8) and ``kind`` (n uint8); ``kind``; or ``counts``
 (n × 5 uint16).
 """
 

@@ -1,8 +1,8 @@
 """Deep zoom: the squares of a slide that the viewer asks for, as JPEG.
 
 The picture that the viewer sees has square pixels of the slide's finest direction, so that one
-number, µm per pixel, is enough for its scale bar and magnifications. Pyramid levels of the file stay
-in :mod:`pathology.wsi`: a square is read as a box at a pixel size.
+number, µm per pixel, is enough for its scale bar and magnifications. Pyramid levels of the file
+stay in :mod:`pathology.wsi`: a square is read as a box at a pixel size.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ from pathology.geometry import Box0, Size0, Spacing
 from pathology.review.run import ReviewRun
 from pathology.wsi import Slide
 
-__all__ = ["MAGNIFICATIONS", "TILE_PX", "SlideCache", "ZoomPicture", "check_open", "tile_etag", "tile_jpeg"]
+__all__ = [
+    "MAGNIFICATIONS",
+    "TILE_PX",
+    "SlideCache",
+    "ZoomPicture",
+    "check_open",
+    "tile_etag",
+    "tile_jpeg",
+]
 
 #: Side of a square in px: large enough that a screen needs about fifteen of them.
 TILE_PX = 512

@@ -43,7 +43,7 @@ _REGION_NAMES: Final = {
 
 
 def legend() -> dict[str, Any]:
-    """Return names and colours of everything that is drawn; :mod:`pathology.report.palette` owns them.
+    """Return names and colours of all that is drawn; :mod:`pathology.report.palette` owns them.
 
     Examples
     --------
@@ -80,7 +80,8 @@ def tile_marks(run: ReviewRun, slide_id: str) -> dict[str, Any]:
     -------
     dict
         ``tiles``: rows of left, top, width and height in µm, leading pattern (-1: no tumour), 1
-        where the tile failed, tumour cells, and the five counts. ``mm2_failed``: area of failed tiles.
+        where the tile failed, tumour cells, and the five counts. ``mm2_failed``: area of those
+        that failed.
     """
     spacing, path = run.spacing(slide_id), run.folder(slide_id).tiles
     if spacing is None or not path.is_file():
@@ -128,10 +129,7 @@ def areas(run: ReviewRun, slide_id: str) -> list[dict[str, Any]]:
         return []
     kinds = [("tissue", "Tissue found", TISSUE_OUTLINE)]
     kinds += [(str(kind), area_label(kind), area_colour(kind)) for kind in found.excluded]
-    return [
-        {"kind": kind, "label": label, "colour": css(colour)}
-        for kind, label, colour in kinds
-    ]
+    return [{"kind": kind, "label": label, "colour": css(colour)} for kind, label, colour in kinds]
 
 
 def area_rings(found: Ground, kind: str) -> list[list[float]]:
@@ -154,8 +152,11 @@ def area_rings(found: Ground, kind: str) -> list[list[float]]:
     step_x, step_y = box.width / mask.shape[1], box.height / mask.shape[0]
     rings = []
     # A rim of nothing closes the outlines of what touches the border.
-    for ring in find_contours(np.pad(mask, 1).astype(np.float32), 0.5):
-        points = approximate_polygon(ring, tolerance=_SMOOTH_PX) - 0.5
+    for ring in find_contours(  # type: ignore[no-untyped-call]
+        np.pad(mask, 1).astype(np.float32), 0.5
+    ):
+        points = approximate_polygon(ring, tolerance=_SMOOTH_PX)  # type: ignore[no-untyped-call]
+        points = points - 0.5
         x = (box.x + points[:, 1] * step_x) * spacing.x
         y = (box.y + points[:, 0] * step_y) * spacing.y
         rings.append(np.round(np.stack([x, y], axis=1), 1).reshape(-1).tolist())
@@ -163,7 +164,7 @@ def area_rings(found: Ground, kind: str) -> list[list[float]]:
 
 
 def region_features(found: Ground | None) -> dict[str, Any]:
-    """Return the regions that a run was scored with, as GeoJSON in µm from the top left of level 0."""
+    """Return the regions of a run, as GeoJSON in µm from the top left of level 0."""
     features = []
     if found is not None and found.regions is not None:
         spacing = found.tissue.spacing

@@ -79,8 +79,8 @@ def od_histogram(index: CellIndex) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``step``: width of a bar in OD; ``bars``: the five counts of each bar, from 0 on; the last is
-        open to the right.
+        ``step``: width of a bar in OD; ``bars``: the five counts of each bar, from 0 on; the last
+        one is open to the right.
     """
     return {"step": HISTOGRAM_STEP, "bars": index.meta["histogram"]}
 
@@ -111,9 +111,7 @@ def example_places(run: ReviewRun, slide_id: str) -> list[dict[str, Any]]:
                 choice.box.height * spacing.y,
             ],
         }
-        for choice in choose_fields(
-            folder.cells, read_tiles(folder.tiles), spacing, limit=_FIELDS
-        )
+        for choice in choose_fields(folder.cells, read_tiles(folder.tiles), spacing, limit=_FIELDS)
     ]
 
 

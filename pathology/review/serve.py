@@ -74,9 +74,17 @@ def make_app(context: ReviewContext, *, slides: Path | None = None) -> FastAPI:
 
     from pathology.review.api_actions import router
     from pathology.review.app import create_app
-    from pathology.review.gatekeeper import RecordGate
+    from pathology.review.gatekeeper import RecordGate, RecordVisitor
     from pathology.review.run import ReviewRun
     from pathology.review.security import SecurityMiddleware
+    from pathology.review.study import reading_order
+
+    class _OrderedGate(RecordGate):
+        """The record's gate, and each reader's own order of a blinded study."""
+
+        def order(self, visitor: RecordVisitor) -> list[str] | None:
+            seed = self.context.store.study.seed
+            return reading_order(seed, visitor.user, context.rows) if visitor.blinded else None
 
     run = ReviewRun.open(
         context.run, slides=slides, moved=lambda name: context.store.review(name).path
@@ -84,7 +92,7 @@ def make_app(context: ReviewContext, *, slides: Path | None = None) -> FastAPI:
     return create_app(
         run,
         routers=[router],
-        security=RecordGate(context),
+        security=_OrderedGate(context),
         guard=Middleware(SecurityMiddleware, policy=context.policy),
         state={"context": context},
     )

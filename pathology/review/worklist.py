@@ -147,9 +147,9 @@ def worklist(
 ) -> list[dict[str, Any]]:
     """Return the list, case by case, the case that most needs a human first.
 
-    Slides of a case stay together. A case ranks as its most pressing slide that is not signed; among
-    equals the smaller distance to a cut-off comes first, then the name. Cases that are signed in
-    full come last.
+    Slides of a case stay together. A case ranks as its most pressing slide that is not signed;
+    among equals the smaller distance to a cut-off comes first, then the name. Cases that are signed
+    in full come last.
 
     Parameters
     ----------
@@ -191,9 +191,7 @@ def _by_need(slides: list[ResultRow], states: Mapping[str, str]) -> list[ResultR
     keys = {row.slide_id: _need(row, states) for row in slides}
     for members in cases.values():
         members.sort(key=lambda row: (row.block_id or "", keys[row.slide_id]))
-    order = sorted(
-        cases.values(), key=lambda members: min(keys[row.slide_id] for row in members)
-    )
+    order = sorted(cases.values(), key=lambda members: min(keys[row.slide_id] for row in members))
     return [row for members in order for row in members]
 
 

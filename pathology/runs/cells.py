@@ -30,7 +30,14 @@ from pathology.runs.schema import (
 )
 from pathology.types import AnyArray, BoolArray
 
-__all__ = ["ROW_GROUP", "CellWriter", "read_cell", "read_cell_columns", "read_cells", "rewrite_cells"]
+__all__ = [
+    "ROW_GROUP",
+    "CellWriter",
+    "read_cell",
+    "read_cell_columns",
+    "read_cells",
+    "rewrite_cells",
+]
 
 #: Cells per row group: about 8 MB in memory, so a writer's memory does not grow with the slide.
 ROW_GROUP = 65_536

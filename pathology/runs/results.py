@@ -18,7 +18,14 @@ from pathology.runs.result import SlideResult
 from pathology.runs.row import COLUMN_KINDS, FIRST_COLUMNS, RESULT_COLUMNS, ResultRow
 from pathology.runs.schema import RESULT_SCHEMA, TABLE_OPTIONS
 
-__all__ = ["read_results", "read_rows", "read_slide_result", "row_cells", "sort_results", "write_results"]
+__all__ = [
+    "read_results",
+    "read_rows",
+    "read_slide_result",
+    "row_cells",
+    "sort_results",
+    "write_results",
+]
 
 
 def sort_results(results: Iterable[SlideResult]) -> list[SlideResult]:

@@ -104,9 +104,11 @@ def page(chromium: Any) -> Iterator[Any]:
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on(
         "console",
-        lambda line: problems.append(line.text)
-        if line.type == "error" and not line.text.startswith(_HARMLESS)
-        else None,
+        lambda line: (
+            problems.append(line.text)
+            if line.type == "error" and not line.text.startswith(_HARMLESS)
+            else None
+        ),
     )
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

@@ -19,7 +19,7 @@ from pathology.scoring.counts import PatternCounts
 
 TOKEN = "t" * 20
 CSRF = "csrf-of-the-double"
-PASSWORD = "right horse battery"
+PASSWORD = "right horse battery"  # noqa: S105 - of the double alone
 
 
 POLICY = (
@@ -38,8 +38,9 @@ class Guard:
         async def marked(message: Any) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [
-                    *message["headers"], (b"content-security-policy", POLICY.encode())
-                ]  # fmt: skip
+                    *message["headers"],
+                    (b"content-security-policy", POLICY.encode()),
+                ]
             await send(message)
 
         await self.app(scope, receive, marked)
@@ -48,7 +49,9 @@ class Guard:
 class Double:
     """Gate and router at once."""
 
-    def __init__(self, run: ReviewRun, *, role: str = "senior_reader", blinded: bool = False) -> None:
+    def __init__(
+        self, run: ReviewRun, *, role: str = "senior_reader", blinded: bool = False
+    ) -> None:
         self.run, self.role, self.blinded = run, role, blinded
         self.slides: dict[str, dict[str, Any]] = {}
         self.results: dict[str, SlideResult] = {}
@@ -62,9 +65,11 @@ class Double:
     def is_withheld(self, visitor: Visitor, slide_id: str) -> bool:
         return visitor.blinded and "read" not in self._slide(slide_id)["done"]
 
-    def states(self, visitor: Visitor) -> Mapping[str, str]:
+    def states(self, visitor: Visitor) -> Mapping[str, str]:  # noqa: ARG002
         words = {"open": "unread", "in_review": "read", "second_reader_requested": "second_reader"}
-        return {name: words.get(item["status"], item["status"]) for name, item in self.slides.items()}
+        return {
+            name: words.get(item["status"], item["status"]) for name, item in self.slides.items()
+        }
 
     def order(self, visitor: Visitor) -> Sequence[str] | None:
         return sorted(self.run.rows, key=lambda name: name[::-1]) if visitor.blinded else None
@@ -77,34 +82,56 @@ class Double:
         if slide_id not in self.run.rows:
             raise HTTPException(404, {"message": "The run has no such slide.", "fix": ""})
         fresh: dict[str, Any] = {
-            "version": 0, "status": "open", "events": [], "decision": None,
-            "regions": {"type": "FeatureCollection", "features": []}, "ish": None,
-            "checklist": None, "signature": None, "editors": [], "done": [], "reads": [], "blinded": self.blinded,
-        }  # fmt: skip
+            "version": 0,
+            "status": "open",
+            "events": [],
+            "decision": None,
+            "regions": {"type": "FeatureCollection", "features": []},
+            "ish": None,
+            "checklist": None,
+            "signature": None,
+            "editors": [],
+            "done": [],
+            "reads": [],
+            "blinded": self.blinded,
+        }
         return self.slides.setdefault(slide_id, fresh)
 
-    def _write(self, request: Request, slide_id: str, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _write(
+        self, request: Request, slide_id: str, kind: str, body: dict[str, Any]
+    ) -> dict[str, Any]:
         self.enter(request)
         if request.headers.get("x-csrf-token") != CSRF:
             raise HTTPException(403, {"message": "The form is out of date.", "fix": "Reload."})
         item = self._slide(slide_id)
         if kind != "read" and body.get("expected") != item["version"]:
             message = "Someone else changed this slide in the meantime."
-            raise HTTPException(409, {"message": message, "fix": "Look at the changes, then repeat."})
+            raise HTTPException(
+                409, {"message": message, "fix": "Look at the changes, then repeat."}
+            )
         item["version"] += 1
         number = len(item["events"])
-        item["events"].append({
-            "number": number, "user": "anna", "at": datetime.now(UTC).isoformat(), "kind": kind.replace("-", "_"),
-            "why": body.get("text") or "", "before": None, "after": {k: v for k, v in body.items() if k not in ("expected", "password")},
-            "sha256": hashlib.sha256(f"{slide_id}{number}".encode()).hexdigest(),
-        })  # fmt: skip
+        item["events"].append(
+            {
+                "number": number,
+                "user": "anna",
+                "at": datetime.now(UTC).isoformat(),
+                "kind": kind.replace("-", "_"),
+                "why": body.get("text") or "",
+                "before": None,
+                "after": {k: v for k, v in body.items() if k not in ("expected", "password")},
+                "sha256": hashlib.sha256(f"{slide_id}{number}".encode()).hexdigest(),
+            }
+        )
         item["done"].append(kind)
         return item
 
     def _view(self, slide_id: str) -> dict[str, Any]:
         item = {key: value for key, value in self._slide(slide_id).items() if key != "done"}
         result = self.results.get(slide_id)
-        return item | {"reviewed_result": None if result is None else result.model_dump(mode="json")}
+        return item | {
+            "reviewed_result": None if result is None else result.model_dump(mode="json")
+        }
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api")
@@ -112,7 +139,13 @@ class Double:
         @router.get("/session")
         def session(request: Request) -> dict[str, Any]:
             who = self.enter(request)
-            return {"user": who.user, "role": who.role, "csrf": CSRF, "blinded": who.blinded, "local": False}
+            return {
+                "user": who.user,
+                "role": who.role,
+                "csrf": CSRF,
+                "blinded": who.blinded,
+                "local": False,
+            }
 
         @router.post("/login")
         def login(body: Annotated[dict[str, Any], Body()]) -> JSONResponse:
@@ -151,7 +184,10 @@ class Double:
             raise HTTPException(422, {"message": "The checklist is not complete.", "fix": ""})
         item = self._write(request, slide_id, action, body)
         if action == "regions":
-            item["regions"] = {"features": _to_px(self.run, slide_id, body["features"]), "version": item["version"]}
+            item["regions"] = {
+                "features": _to_px(self.run, slide_id, body["features"]),
+                "version": item["version"],
+            }
             self.results[slide_id] = _rescore(self.run, slide_id, body["features"])
         elif action == "decision":
             item["decision"] = {key: body[key] for key in ("kind", "ihc_score", "reason", "text")}
@@ -166,13 +202,19 @@ class Double:
             item["checklist"] = body["checklist"]
         elif action == "sign":
             item["status"] = "signed"
-            item["signature"] = {"by": "anna", "at": datetime.now(UTC).isoformat(), "superseded": False}
+            item["signature"] = {
+                "by": "anna",
+                "at": datetime.now(UTC).isoformat(),
+                "superseded": False,
+            }
 
 
 def _refuse_crossing(features: list[dict[str, Any]]) -> None:
     for feature in features:
         if not shapely.geometry.shape(feature["geometry"]).is_valid:
-            raise HTTPException(422, {"message": "A region crosses itself.", "fix": "Draw it again."})
+            raise HTTPException(
+                422, {"message": "A region crosses itself.", "fix": "Draw it again."}
+            )
 
 
 def _to_px(run: ReviewRun, slide_id: str, features: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -180,18 +222,27 @@ def _to_px(run: ReviewRun, slide_id: str, features: list[dict[str, Any]]) -> lis
     assert spacing is not None
     return [
         feature
-        | {"geometry": {"type": "Polygon", "coordinates": [
-            [[x / spacing.x, y / spacing.y] for x, y in ring]
-            for ring in feature["geometry"]["coordinates"]
-        ]}}
+        | {
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [
+                    [[x / spacing.x, y / spacing.y] for x, y in ring]
+                    for ring in feature["geometry"]["coordinates"]
+                ],
+            }
+        }
         for feature in features
-    ]  # fmt: skip
+    ]
 
 
 def _rescore(run: ReviewRun, slide_id: str, features: list[dict[str, Any]]) -> SlideResult:
     """Count again without the cells in excluded regions; a plain stand-in for the real rule."""
     old = run.result(slide_id)
-    shapes = [shapely.geometry.shape(f["geometry"]) for f in features if f["properties"]["classification"]["name"] != "Tumor"]
+    shapes = [
+        shapely.geometry.shape(f["geometry"])
+        for f in features
+        if f["properties"]["classification"]["name"] != "Tumor"
+    ]
     counts: dict[str, int] = {}
     total = 0
     for table in read_cells(run.folder(slide_id).cells):
@@ -200,14 +251,24 @@ def _rescore(run: ReviewRun, slide_id: str, features: list[dict[str, Any]]) -> S
             out |= shapely.contains_xy(shape, table.x_um, table.y_um)
         kept = table.take(np.asarray(table.is_tumour) & ~out)
         total += kept.n
-        for intensity, complete in zip(kept.intensity.tolist(), kept.complete.tolist(), strict=True):
-            name = _NAMES[intensity] if intensity == 0 else f"{_NAMES[intensity]}_{'complete' if complete else 'incomplete'}"
+        for intensity, complete in zip(
+            kept.intensity.tolist(), kept.complete.tolist(), strict=True
+        ):
+            name = (
+                _NAMES[intensity]
+                if intensity == 0
+                else f"{_NAMES[intensity]}_{'complete' if complete else 'incomplete'}"
+            )
             counts[name] = counts.get(name, 0) + 1
-    new = old.model_dump() | count_columns(PatternCounts(**counts)) | {
-        "region_source": "reviewed",
-        "deciding_clause": f"Counted again in the reviewed region: {total:,} cells",
-        "flags": tuple(f for f in old.flags if f != "invasive_region_unverified"),
-    }  # fmt: skip
+    new = (
+        old.model_dump()
+        | count_columns(PatternCounts(**counts))
+        | {
+            "region_source": "reviewed",
+            "deciding_clause": f"Counted again in the reviewed region: {total:,} cells",
+            "flags": tuple(f for f in old.flags if f != "invasive_region_unverified"),
+        }
+    )
     return SlideResult(**new)
 
 

@@ -139,6 +139,7 @@ async function reload({ conflict = false } = {}) {
   regions.readonly = work.closed || Boolean(work.review.blinded);
   if (dirty) regions.version = work.review.version; // what was drawn stays; it is saved on top of what is there now
   else regions.adopt(work.review.version, work.review.regions?.features || [], page.slide.spacing_um || [1, 1]);
+  if (regions.readonly) regions.use("move");
   await loadReading();
   showTools();
   showPanel();

@@ -210,6 +210,6 @@ function ishWords(ish) {
 // Long things (outlines, readings) are counted, not printed.
 function change({ before, after }) {
   const short = (value) => (Array.isArray(value) ? `${value.length} items` : value !== null && typeof value === "object" ? `${Object.keys(value).length} fields` : String(value ?? "–").slice(0, 60));
-  return Object.entries(after || {}).filter(([name]) => !/sha256|document|result|basis|hash/.test(name))
+  return Object.entries(after || {}).filter(([name, value]) => value !== null && !/sha256|document|result|basis|hash/.test(name) && !/^[0-9a-f]{64}$/.test(value))
     .map(([name, value]) => (before && name in before && short(before[name]) !== short(value) ? `${words(name)}: ${short(before[name])} → ${short(value)}` : `${words(name)}: ${short(value)}`)).join(" · ");
 }

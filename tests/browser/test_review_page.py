@@ -185,6 +185,20 @@ def test_a_companion_moves_and_zooms_along(page: Any, site: Any, tmp_path: Path)
     texts = page.locator(".scale").all_inner_texts()
     assert len(texts) == 2
     assert all(text.endswith("20×") for text in texts)
+    box = page.locator("#beside-eye").bounding_box()
+    before = page.evaluate("her2.eye.centre")
+    page.mouse.move(box["x"] + 200, box["y"] + 300)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 260, box["y"] + 300, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(900)
+    assert page.evaluate("her2.eye.centre") == before  # the companion alone was shifted
+    shift = "her2.beside().centre.x - her2.eye.centre.x"
+    at = page.evaluate(shift)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(900)
+    assert page.evaluate("her2.eye.centre.x") > before["x"] + 10
+    assert abs(page.evaluate(shift) - at) < 1
 
 
 def test_a_blinded_reader_sees_no_score_before_the_first_read(

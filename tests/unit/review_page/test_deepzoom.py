@@ -22,7 +22,9 @@ MPP = st.sampled_from([0.25, 0.2522, 0.5, 1.1])
 def test_squares_of_every_level_cover_the_slide_without_gap_or_overlap(
     width: int, height: int, mpp: float, ratio: float
 ) -> None:
-    zoom = ZoomPicture(size=Size0(width=width, height=height), spacing=Spacing(x=mpp, y=mpp * ratio))
+    zoom = ZoomPicture(
+        size=Size0(width=width, height=height), spacing=Spacing(x=mpp, y=mpp * ratio)
+    )
     for level in range(zoom.max_level + 1):
         step = 1 << (zoom.max_level - level)
         columns = -(-(-(-zoom.width // step)) // TILE_PX)

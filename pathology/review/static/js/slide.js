@@ -264,7 +264,7 @@ async function start() {
   offerDraft(draft);
   runRegions.load(id).then(() => { runRegions.on = Boolean(review.regions?.version); eye.redraw(); }).catch(() => {});
   announce(`Slide opened. ${state(review.status).text}.`);
-  window.her2 = { eye, regions, cells, heat }; // for tests and for the curious
+  window.her2 = { eye, regions, cells, heat, beside: () => beside?.eye }; // for tests and for the curious
 }
 
 document.addEventListener("keydown", onKey);

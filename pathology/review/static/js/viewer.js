@@ -198,24 +198,28 @@ export class Eye extends EventTarget {
   }
 }
 
-// Two views go together: each follows the other's moves, in µm, shifted as they were when joined.
+// Two views go together, in µm. Dragging the second one shifts it against the first: sections of a
+// block lie alike on the glass, not at the same place, and their middles meet at first.
 export function join(one, two) {
+  const middle = (eye) => { const [x, y, w, h] = eye.slide.grid_um || [0, 0, eye.width, eye.height]; return { x: x + w / 2, y: y + h / 2 }; };
+  const between = (a, b) => ({ x: b.x - a.x, y: b.y - a.y });
+  let shift = between(middle(one), middle(two));
   let busy = false;
-  const follow = (from, to, sign) => () => {
+  let dragged = false;
+  const follow = (from, to, sign) => {
     if (busy || !to.osd.viewport) return;
     busy = true;
     const { x, y } = from.centre;
     to.show({ x: x + sign * shift.x, y: y + sign * shift.y, mpp: from.frame.mpp, immediately: true });
     busy = false;
   };
-  const middle = (eye) => { const [x, y, w, h] = eye.slide.grid_um || [0, 0, eye.width, eye.height]; return { x: x + w / 2, y: y + h / 2 }; };
-  // Sections of a block lie alike on the glass, not at the same place: their middles meet at first.
-  const shift = { x: middle(two).x - middle(one).x, y: middle(two).y - middle(one).y };
-  const there = follow(one, two, 1);
-  const back = follow(two, one, -1);
+  const there = () => { if (!dragged) follow(one, two, 1); };
+  const shifted = () => { if (dragged) shift = between(one.centre, two.centre); };
   one.addEventListener("moved", there);
-  two.osd.addHandler("canvas-drag", back);
-  two.osd.addHandler("canvas-scroll", () => setTimeout(back, 0));
+  two.addEventListener("moved", shifted);
+  two.osd.addHandler("canvas-drag", () => { dragged = true; });
+  two.osd.addHandler("canvas-drag-end", () => setTimeout(() => { shifted(); dragged = false; }, 450));
+  two.osd.addHandler("canvas-scroll", () => setTimeout(() => follow(two, one, -1), 0));
   there();
-  return { shift, undo: () => one.removeEventListener("moved", there) };
+  return { undo: () => one.removeEventListener("moved", there) };
 }

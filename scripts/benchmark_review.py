@@ -1,9 +1,9 @@
-"""Measure the review page: first picture, squares at 40x, and 1,000,000 cells. Loopback, one client.
+"""Measure the review page over loopback: first picture, squares at 40x, and 1,000,000 cells.
 
     python scripts/benchmark_review.py [--cells 1000000] [--side 20000] [--squares 60]
 
-Makes a slide and a table of cells in a temporary folder, serves them as ``her2 review`` does (without
-its record) and asks as a browser asks. Prints medians and the 95th percentile in milliseconds.
+Makes a slide and a table of cells in a temporary folder, serves them as ``her2 review`` does
+(without its record) and asks as a browser asks. Prints medians and the 95th percentile.
 """
 
 from __future__ import annotations

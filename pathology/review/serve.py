@@ -11,7 +11,7 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pathology.errors import UsageError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from pathology.review.context import ReviewContext
+    from pathology.review.gate import Gate
     from pathology.review.users import User
 
 __all__ = ["ServeOptions", "make_app", "serve"]
@@ -92,7 +93,8 @@ def make_app(context: ReviewContext, *, slides: Path | None = None) -> FastAPI:
     return create_app(
         run,
         routers=[router],
-        security=_OrderedGate(context),
+        # The record names visitors by a class of its own, of the same shape.
+        security=cast("Gate", _OrderedGate(context)),
         guard=Middleware(SecurityMiddleware, policy=context.policy),
         state={"context": context},
     )

@@ -35,16 +35,16 @@ class OpenGate:
             raise HTTPException(401, {"message": "Log in first.", "fix": ""})
         return Visitor(user=request.headers["x-user"], role="reader", blinded=self.blinded)
 
-    def is_withheld(self, visitor: Visitor, slide_id: str) -> bool:
+    def is_withheld(self, visitor: Visitor, slide_id: str) -> bool:  # noqa: ARG002
         return slide_id in self.withheld
 
-    def states(self, visitor: Visitor) -> Mapping[str, str]:
+    def states(self, visitor: Visitor) -> Mapping[str, str]:  # noqa: ARG002
         return {}
 
-    def order(self, visitor: Visitor) -> Sequence[str] | None:
+    def order(self, visitor: Visitor) -> Sequence[str] | None:  # noqa: ARG002
         return None
 
-    def reviewed(self, slide_id: str) -> SlideResult | None:
+    def reviewed(self, slide_id: str) -> SlideResult | None:  # noqa: ARG002
         return None
 
 

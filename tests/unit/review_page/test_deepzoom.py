@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +29,10 @@ def test_squares_of_every_level_cover_the_slide_without_gap_or_overlap(
     )
     for level in range(zoom.max_level + 1):
         step = 1 << (zoom.max_level - level)
-        columns = -(-(-(-zoom.width // step)) // TILE_PX)
+        columns = math.ceil(math.ceil(zoom.width / step) / TILE_PX)
         x = [zoom.tile(level, column, 0).box for column in range(columns)]
         assert x[0].x == 0
-        assert all(one.right == two.x for one, two in zip(x, x[1:], strict=False))
+        assert all(one.right == two.x for one, two in pairwise(x))
         assert width <= x[-1].right < width + step + 1
         with pytest.raises(KeyError):
             zoom.tile(level, columns, 0)
@@ -69,14 +71,14 @@ def test_the_number_of_open_slides_is_bounded_and_an_evicted_one_opens_again() -
 
 def test_a_slide_closed_between_lookup_and_read_is_opened_again() -> None:
     class Shut(ArraySlide):
-        def read(self, box: object, *, mpp: object) -> object:  # type: ignore[override]
+        def read(self, *_: object, **__: object) -> object:  # type: ignore[override]
             raise ValueError("the slide is closed")
 
     pixels = np.full((40, 40, 3), 200, dtype=np.uint8)
     slides = [Shut(pixels, mpp=0.5), ArraySlide(pixels, mpp=0.5)]
 
     class Cache(SlideCache):
-        def get(self, slide_id: str) -> ArraySlide:
+        def get(self, _: str) -> ArraySlide:
             return slides.pop(0)
 
     zoom = ZoomPicture(size=Size0(width=40, height=40), spacing=Spacing(x=0.5, y=0.5))

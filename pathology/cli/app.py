@@ -18,6 +18,7 @@ from pathology.cli.ish import ish
 from pathology.cli.models import models
 from pathology.cli.plan import plan
 from pathology.cli.rescore import rescore
+from pathology.cli.review import review
 from pathology.cli.score import score
 from pathology.cli.train import train
 
@@ -67,6 +68,7 @@ app.command(
     epilog="Example: her2 rescore results --out results-2 --set scoring.min_tumour_cells=50"
 )(rescore)
 app.command(epilog="Example: her2 export results --to geojson")(export)
+app.command(epilog="Example: her2 review results --user 'Ada Reader'")(review)
 app.command(epilog="Example: her2 ish results --results ish.csv")(ish)
 app.command(
     epilog="Example: her2 calibrate results --labels scores.csv --out site.yaml --site Lab-A"

@@ -21,7 +21,7 @@ from pathology.runs.blocks import (
 )
 from pathology.runs.case_scores import CaseScore, read_case_scores, read_patient_rows
 from pathology.runs.cases import CASE_COLUMNS, CaseRow, summarise_cases, write_cases
-from pathology.runs.cells import CellWriter, read_cell_columns, read_cells, rewrite_cells
+from pathology.runs.cells import CellWriter, read_cell, read_cell_columns, read_cells, rewrite_cells
 from pathology.runs.folder import RunFolder
 from pathology.runs.ground import (
     Ground,
@@ -44,7 +44,7 @@ from pathology.runs.log import (
 )
 from pathology.runs.readings import NOT_SCORABLE, Reading, ReadingFile, read_readings
 from pathology.runs.result import SCHEMA_VERSION, SlideResult, count_columns, result_from_error
-from pathology.runs.results import read_results, read_rows, write_results
+from pathology.runs.results import read_results, read_rows, read_slide_result, write_results
 from pathology.runs.row import COLUMN_KINDS, PATTERN_COLUMNS, RESULT_COLUMNS, TIER_ORDER, ResultRow
 from pathology.runs.schema import CELL_SCHEMA, RESULT_SCHEMA, TILE_SCHEMA
 from pathology.runs.slide_folder import SlideFolder
@@ -98,6 +98,7 @@ __all__ = [
     "now",
     "path_text",
     "read_case_scores",
+    "read_cell",
     "read_cell_columns",
     "read_cells",
     "read_ground",
@@ -106,6 +107,7 @@ __all__ = [
     "read_results",
     "read_rows",
     "read_run_info",
+    "read_slide_result",
     "read_tiles",
     "result_from_error",
     "rewrite_cells",

@@ -30,7 +30,14 @@ from pathology.runs.schema import (
 )
 from pathology.types import AnyArray, BoolArray
 
-__all__ = ["ROW_GROUP", "CellWriter", "read_cell_columns", "read_cells", "rewrite_cells"]
+__all__ = [
+    "ROW_GROUP",
+    "CellWriter",
+    "read_cell",
+    "read_cell_columns",
+    "read_cells",
+    "rewrite_cells",
+]
 
 #: Cells per row group: about 8 MB in memory, so a writer's memory does not grow with the slide.
 ROW_GROUP = 65_536
@@ -228,6 +235,50 @@ def read_cell_columns(path: Path, names: Sequence[str]) -> Iterator[dict[str, An
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=list(names))
             yield {name: _column_from_arrow(name, _whole(table, name)) for name in names}
+
+
+def read_cell(path: Path, cell_id: int) -> CellTable:
+    """Read one cell of a slide; only its row group is read from the disk.
+
+    Parameters
+    ----------
+    path
+        ``cells.parquet``.
+    cell_id
+        From 0, in the order of the file.
+
+    Returns
+    -------
+    CellTable
+        With that one cell.
+
+    Raises
+    ------
+    SlideError
+        If the file is missing, damaged or not a table of cells.
+    KeyError
+        If there is no such cell.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "cells.parquet"
+    ...     with CellWriter(path) as writer:
+    ...         writer.write(CellTable.empty())
+    ...     read_cell(path, 0)
+    Traceback (most recent call last):
+    KeyError: 0
+    """
+    with open_table(path, FIRST_CELL_SCHEMA) as file:
+        first = 0
+        for group in range(file.num_row_groups):
+            rows = int(file.metadata.row_group(group).num_rows)
+            if 0 <= cell_id - first < rows:
+                table = file.read_row_group(group, columns=FIRST_CELL_SCHEMA.names)
+                return _from_arrow(table.slice(cell_id - first, 1))
+            first += rows
+    raise KeyError(cell_id)
 
 
 def rewrite_cells(source: Path, target: Path, columns: Mapping[str, AnyArray]) -> int:

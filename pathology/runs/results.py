@@ -18,7 +18,14 @@ from pathology.runs.result import SlideResult
 from pathology.runs.row import COLUMN_KINDS, FIRST_COLUMNS, RESULT_COLUMNS, ResultRow
 from pathology.runs.schema import RESULT_SCHEMA, TABLE_OPTIONS
 
-__all__ = ["read_results", "read_rows", "row_cells", "sort_results", "write_results"]
+__all__ = [
+    "read_results",
+    "read_rows",
+    "read_slide_result",
+    "row_cells",
+    "sort_results",
+    "write_results",
+]
 
 
 def sort_results(results: Iterable[SlideResult]) -> list[SlideResult]:
@@ -149,10 +156,24 @@ def read_results(folder: Path | str) -> list[SlideResult]:
         If the folder holds no finished run, or its files contradict each other.
     """
     root = Path(folder)
-    return [_read_result(root, row) for row in read_rows(root / RESULTS_CSV)]
+    return [read_slide_result(root, row) for row in read_rows(root / RESULTS_CSV)]
 
 
-def _read_result(root: Path, row: ResultRow) -> SlideResult:
+def read_slide_result(root: Path, row: ResultRow) -> SlideResult:
+    """Read everything of one slide, from the row alone where it has no ``result.json``.
+
+    Parameters
+    ----------
+    root
+        The run folder.
+    row
+        The slide's row of ``results.csv``.
+
+    Raises
+    ------
+    OutputError
+        If ``result.json`` is damaged or contradicts the row.
+    """
     path = slide_folder(root, row.slide_id) / RESULT
     try:
         result = SlideResult.from_json(path.read_bytes())

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastapi import HTTPException, Request
 
 from pathology.review.context import ReviewContext
+from pathology.review.gate import Visitor
 from pathology.review.problems import NotSignedIn
+from pathology.review.study import reading_order
 from pathology.review.visible import Viewer, is_withheld, states, viewer_of
 from pathology.runs import SlideResult
 
-__all__ = ["RecordGate", "RecordVisitor"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordVisitor:
-    """Name who asks.
-
-    Parameters
-    ----------
-    user, role
-        Of the session.
-    blinded
-        Whether the visitor reads in a blinded study.
-    """
-
-    user: str
-    role: str
-    blinded: bool
+__all__ = ["RecordGate"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +29,7 @@ class RecordGate:
 
     context: ReviewContext
 
-    def enter(self, request: Request) -> RecordVisitor:
+    def enter(self, request: Request) -> Visitor:
         """Return who asks.
 
         Raises
@@ -58,16 +43,22 @@ class RecordGate:
         except NotSignedIn as error:
             raise HTTPException(401, {"message": error.message, "fix": error.fix}) from error
         viewer = viewer_of(context, session.user)
-        return RecordVisitor(user=viewer.name, role=viewer.role, blinded=viewer.blinded)
+        return Visitor(user=viewer.name, role=viewer.role, blinded=viewer.blinded)
 
-    def is_withheld(self, visitor: RecordVisitor, slide_id: str) -> bool:
+    def is_withheld(self, visitor: Visitor, slide_id: str) -> bool:
         """Tell whether the program's reading of a slide is kept from the visitor for now."""
         viewer = _viewer(visitor)
         return is_withheld(self.context.store.review(slide_id), viewer)
 
-    def states(self, visitor: RecordVisitor) -> Mapping[str, str]:
+    def states(self, visitor: Visitor) -> Mapping[str, str]:
         """Return the state of every slide that has a review, by slide id."""
         return states(self.context, _viewer(visitor))
+
+    def order(self, visitor: Visitor) -> Sequence[str] | None:
+        """Return the slide ids in the visitor's own order of a blinded study; None: by need."""
+        if not visitor.blinded:
+            return None
+        return reading_order(self.context.store.study.seed, visitor.user, self.context.rows)
 
     def reviewed(self, slide_id: str) -> SlideResult | None:
         """Return the result that the reviewer's regions gave, None before there is one."""
@@ -75,5 +66,5 @@ class RecordGate:
         return None if found is None else found.result
 
 
-def _viewer(visitor: RecordVisitor) -> Viewer:
+def _viewer(visitor: Visitor) -> Viewer:
     return Viewer(name=visitor.user, role=visitor.role, blinded=visitor.blinded)

@@ -280,8 +280,8 @@ def _marking(send: Send, scope: MutableMapping[str, Any]) -> Send:
             own = {name for name, _ in _HEADERS}
             headers = [item for item in message.get("headers", []) if item[0].lower() not in own]
             headers += _HEADERS
-            if private:
-                headers = [item for item in headers if item[0].lower() != b"cache-control"]
+            # Pictures of the slide say themselves for how long they may be kept.
+            if private and not any(item[0].lower() == b"cache-control" for item in headers):
                 headers.append((b"cache-control", b"no-store"))
             message["headers"] = headers
         await send(message)

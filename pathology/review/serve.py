@@ -11,7 +11,7 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pathology.errors import UsageError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from pathology.review.context import ReviewContext
-    from pathology.review.gate import Gate
     from pathology.review.users import User
 
 __all__ = ["ServeOptions", "make_app", "serve"]
@@ -75,17 +74,9 @@ def make_app(context: ReviewContext, *, slides: Path | None = None) -> FastAPI:
 
     from pathology.review.api_actions import router
     from pathology.review.app import create_app
-    from pathology.review.gatekeeper import RecordGate, RecordVisitor
+    from pathology.review.gatekeeper import RecordGate
     from pathology.review.run import ReviewRun
     from pathology.review.security import SecurityMiddleware
-    from pathology.review.study import reading_order
-
-    class _OrderedGate(RecordGate):
-        """The record's gate, and each reader's own order of a blinded study."""
-
-        def order(self, visitor: RecordVisitor) -> list[str] | None:
-            seed = self.context.store.study.seed
-            return reading_order(seed, visitor.user, context.rows) if visitor.blinded else None
 
     run = ReviewRun.open(
         context.run, slides=slides, moved=lambda name: context.store.review(name).path
@@ -93,8 +84,7 @@ def make_app(context: ReviewContext, *, slides: Path | None = None) -> FastAPI:
     return create_app(
         run,
         routers=[router],
-        # The record names visitors by a class of its own, of the same shape.
-        security=cast("Gate", _OrderedGate(context)),
+        security=RecordGate(context),
         guard=Middleware(SecurityMiddleware, policy=context.policy),
         state={"context": context},
     )

@@ -125,7 +125,8 @@ def find_peaks(
     flat = padded.reshape(-1)
     # All at once: on a GPU each selection of rows would wait for the one before.
     here = flat.index_select(0, place)[:, None]
-    there = flat.index_select(0, (place[:, None] + steps).flatten()).view(-1, len(steps))
+    around = (place[:, None] + steps).flatten()
+    there = flat.index_select(0, around).view(len(place), len(steps))
     earlier = steps < 0
     return found[((here > there) | (~earlier & (here == there))).all(dim=1)]
 

@@ -76,6 +76,11 @@ class Engine(BatchEngine[ModelManifest, CellTable]):
         side = self._config.tiling.window_px // self._config.tiling.tile_px
         return WindowPlan(side=max(1, side), whole=not self._on_cpu)
 
+    @property
+    def dense(self) -> nn.Module:
+        """The network as it runs over windows, for those who time it."""
+        return self._dense
+
     def read(self, batch: TileBatch) -> list[CellTable]:
         """Return one table for each tile of the batch.
 

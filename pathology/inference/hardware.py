@@ -226,7 +226,7 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
         """Return this thread's stream; it begins when the weights have reached the device."""
         if not hasattr(self._cuda_streams, "stream"):
             torch.cuda.synchronize(self._device)
-            self._cuda_streams.stream = torch.cuda.Stream(self._device)
+            self._cuda_streams.stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         stream: AbstractContextManager[object] = torch.cuda.stream(self._cuda_streams.stream)
         return stream
 

@@ -34,5 +34,10 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     library = ctypes.CDLL(None)
-    settings = ((_M_MMAP_THRESHOLD, _KEPT_BYTES), (_M_TRIM_THRESHOLD, _KEPT_BYTES), (_M_ARENA_MAX, 1))
-    return all([library.mallopt(name, value) == 1 for name, value in settings])
+    settings = (
+        (_M_MMAP_THRESHOLD, _KEPT_BYTES),
+        (_M_TRIM_THRESHOLD, _KEPT_BYTES),
+        (_M_ARENA_MAX, 1),
+    )
+    taken = [library.mallopt(name, value) == 1 for name, value in settings]
+    return all(taken)

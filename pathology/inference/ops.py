@@ -267,13 +267,11 @@ def _outline_peak(sampler: _Sampler, radii: Tensor, rays: _Rays) -> Tensor:
     step_y = tangent_y / length * TANGENT_STEP_UM
     across = (radii[:, :, None] + rays.across).clamp(min=0)
     across_x, across_y = across * rays.x[:, None], across * rays.y[:, None]
-    total: Tensor | None = None
-    for weight, sign in zip(TANGENT_WEIGHTS, (-1, 0, 1), strict=True):
-        x_um = torch.add(across_x, step_x[:, :, None], alpha=sign) if sign else across_x
-        y_um = torch.add(across_y, step_y[:, :, None], alpha=sign) if sign else across_y
-        sample = sampler.sample(x_um, y_um).mul_(weight)
-        total = sample if total is None else total.add_(sample)
-    assert total is not None
+    before = sampler.sample(across_x - step_x[:, :, None], across_y - step_y[:, :, None])
+    total = before.mul_(TANGENT_WEIGHTS[0])
+    total += sampler.sample(across_x, across_y).mul_(TANGENT_WEIGHTS[1])
+    after = sampler.sample(across_x + step_x[:, :, None], across_y + step_y[:, :, None])
+    total += after.mul_(TANGENT_WEIGHTS[2])
     return total.amax(dim=2)
 
 

@@ -172,9 +172,7 @@ def sample_bilinear(maps: Tensor, image: Tensor, x: Tensor, y: Tensor) -> Tensor
     step_x = (left < width - 1).int()
     step_y = (top < height - 1).int() * width
     upper = (top.int() * width + left.int()).add_(first)
-    corners = torch.stack(
-        [upper, upper + step_x, upper + step_y, upper + step_y + step_x], dim=-1
-    )
+    corners = torch.stack([upper, upper + step_x, upper + step_y, upper + step_y + step_x], dim=-1)
     left_share, top_share = 1 - right_share, 1 - low_share
     shares = torch.stack(
         [

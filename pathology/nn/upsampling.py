@@ -33,8 +33,8 @@ def add_upsampled(fine: Tensor, coarse: Tensor) -> Tensor:
     pixels, wide = fine.permute(0, 2, 3, 1), coarse.permute(0, 2, 3, 1)
     if torch.is_grad_enabled() or not pixels.is_contiguous():
         return fine + functional.interpolate(coarse, scale_factor=2.0, mode="nearest")
-    # Where the channels of a pixel lie side by side, both fine pixels of a row are one long run, and
-    # rows are repeated without a copy: on the CPU a sixth of the time.
+    # Where the channels of a pixel lie side by side, both fine pixels of a row are one long run,
+    # and rows are repeated without a copy: on the CPU a sixth of the time.
     twice = torch.cat([wide, wide], dim=3).view(batch, height, 1, width, 2 * channels)
     summed = pixels.reshape(batch, height, 2, width, 2 * channels) + twice
     return summed.view(batch, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)

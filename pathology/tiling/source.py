@@ -235,7 +235,11 @@ def _stack(
         tiles=tiles,
         # A batch of one, as on the CPU, is not copied.
         detail=np.stack(detail) if len(detail) > 1 else detail[0][None],
-        context=None if not context else np.stack(context) if len(context) > 1 else context[0][None],
+        context=None
+        if not context
+        else np.stack(context)
+        if len(context) > 1
+        else context[0][None],
         white=white,
         windows=() if single else windows,
     )

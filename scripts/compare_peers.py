@@ -264,7 +264,8 @@ def _peaks_of_canvas(work: Work, canvas: np.ndarray) -> np.ndarray:
     radius = cells.min_distance_um / 2
     whole = (slice(0, canvas.shape[0]), slice(0, canvas.shape[1]))
     found = ops.find_peaks(
-        torch.from_numpy(canvas)[None], minimum=float(np.log(cells.peak_min / (1 - cells.peak_min))),
+        torch.from_numpy(canvas)[None],
+        minimum=float(np.log(cells.peak_min / (1 - cells.peak_min))),
         radius_px=(radius / mpp.y, radius / mpp.x), core=whole,
     ).numpy()  # fmt: skip
     xy = (found[:, [2, 1]] + 0.5) * 2 * [mpp.x, mpp.y]
@@ -311,7 +312,8 @@ def compare(args: argparse.Namespace) -> Iterator[dict[str, object]]:
         return {
             "pipeline": name, "flags": flags, "mm2": round(work.mm2, 3), "s": round(seconds, 2),
             "mm2_per_s": round(work.mm2 / seconds, 3),
-            "ours_is_faster_by": round(seconds / best, 2), "cells": n, "equal_cells_pct": round(equal, 2),
+            "ours_is_faster_by": round(seconds / best, 2), "cells": n,
+            "equal_cells_pct": round(equal, 2),
         }  # fmt: skip
 
     inference = work.config.inference

@@ -233,8 +233,9 @@ def run_tiatoolbox(
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         files = Path(folder)
         example = torch.full((batch, side, side, 3), 255, dtype=torch.uint8)
-        traced = torch.jit.trace(OnePicture(model).eval(), example, check_trace=False)
-        torch.jit.save(traced, files / "network.pt")  # type: ignore[no-untyped-call]
+        picture = OnePicture(model).eval()
+        traced = torch.jit.trace(picture, example, check_trace=False)  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, files / "network.pt")
         _write_mask(work, files / "mask.png")
         order = {
             "slide": str(work.path), "folder": folder, "mpp": work.grid.mpp.x, "core": TIA_CORE_PX,

@@ -93,6 +93,7 @@ class TilingConfig(_Section):
     """The tile grid."""
 
     tile_px: Annotated[int, Field(ge=128, le=8192, multiple_of=128)]
+    window_px: Annotated[int, Field(ge=128, le=8192)]
 
 
 class InferenceConfig(_Section):

@@ -15,17 +15,20 @@ import pstats
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 from pathology.cells.table import CellTable
 from pathology.config import load_config
+from pathology.inference import Engine
 from pathology.inference.bundle import load_model
 from pathology.pipeline import score_slide
 from pathology.synthesis import SlideSpec, render_slide, write_slide
-from pathology.tiling import TileBatch, TileSource, batches, lay_grid, select_tiles
-from pathology.tissue import find_tissue
+from pathology.tiling import TileBatch, TileSource, batches, lay_grid, map_ahead, select_tiles
+from pathology.tissue import find_tissue, focus_score
 from pathology.wsi import open_slide
 
 Result = TypeVar("Result")
@@ -41,7 +44,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("slide", nargs="?", type=Path)
     parser.add_argument("--synthetic", action="store_true", help="a synthetic 2+ slide")
-    parser.add_argument("--tiles", type=int, default=8, help="tiles to time reading and network on")
+    parser.add_argument("--tiles", type=int, default=16, help="tiles to time it all on")
     parser.add_argument("--profile", action="store_true", help="profile one whole scoring instead")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
@@ -81,11 +84,14 @@ def stages(path: Path, limit: int, overrides: list[str]) -> int:
     tiles = chosen[len(chosen) // 2 :][:limit]
     area = len(tiles) * grid.core_width * grid.core_height * info.spacing.area_um2 / 1e6
 
+    def source(workers: int) -> TileSource:
+        return TileSource(
+            slide, grid, tiles, workers=workers, queue_tiles=config.runtime.queue_tiles,
+            want_context=True, plan=reader.windows,
+        )  # fmt: skip
+
     def read(workers: int) -> list[TileBatch]:
-        source = TileSource(
-            slide, grid, tiles, workers=workers, queue_tiles=workers + 1, want_context=True
-        )
-        return list(batches(source, 1, finding.white_point, grid))
+        return list(batches(source(workers), 1, finding.white_point, grid))
 
     for workers in (1, 2):
         seconds, images = timed(lambda workers=workers: read(workers))  # type: ignore[misc]
@@ -94,16 +100,61 @@ def stages(path: Path, limit: int, overrides: list[str]) -> int:
             f"{area / seconds:.2f} mm²/s"
         )
     for precision in ("fp32", "bf16"):
-        other = load_config(overrides=[*overrides, f"inference.cpu_precision={precision}"])
-        engine = load_model(config=other)
-        engine.read(images[0])
-        seconds, tables = timed(lambda engine=engine: [engine.read(item) for item in images])  # type: ignore[misc]
-        cells = CellTable.concat([table for group in tables for table in group]).n
-        print(
-            f"network + cells {precision}  {seconds:8.2f} s   {area / seconds:.2f} mm²/s, "
-            f"{cells} cells"
+        engine = load_model(
+            config=load_config(overrides=[*overrides, f"inference.cpu_precision={precision}"])
         )
+        if not isinstance(engine, Engine):
+            raise TypeError("a model of cells is timed here")
+        inputs = inputs_of(engine, images)
+        bare, _ = timed(lambda engine=engine, inputs=inputs: forward(engine, inputs))  # type: ignore[misc]
+        print(f"network {precision}          {bare:8.2f} s   {area / bare:.2f} mm²/s")
+        seconds, cells = timed(lambda engine=engine: work(engine, images))  # type: ignore[misc]
+        print_share(f"network + cells {precision}", seconds, area, bare, cells)
+        stream = batches(source(config.runtime.workers), 1, finding.white_point, grid)
+        seconds, cells = timed(lambda engine=engine, stream=stream: work(engine, stream))  # type: ignore[misc]
+        print_share(f"read to cells {precision}  ", seconds, area, bare, cells)
     return 0
+
+
+def print_share(name: str, seconds: float, area: float, bare: float, cells: int) -> None:
+    print(
+        f"{name}  {seconds:8.2f} s   {area / seconds:.2f} mm²/s, {cells} cells; "
+        f"{seconds / bare:.2f} times the network, which is {100 * bare / seconds:.0f} %"
+    )
+
+
+def inputs_of(engine: Engine, images: list[TileBatch]) -> list[tuple[torch.Tensor, ...]]:
+    """Return what the network is given, window by window; this warms it up too."""
+    seen: list[tuple[torch.Tensor, ...]] = []
+    hook = engine.dense.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
+    for image in images:
+        engine.read(image)
+    hook.remove()
+    return seen
+
+
+def forward(engine: Engine, inputs: list[tuple[torch.Tensor, ...]]) -> None:
+    """Run the bare network, as many windows at once as the engine takes."""
+
+    def run(window: tuple[torch.Tensor, ...]) -> None:
+        with torch.inference_mode(), engine.numerics():
+            engine.dense(*window)
+
+    streams = engine.streams
+    for _ in map_ahead(run, inputs, threads=streams, ahead=streams + 1, name="forward"):
+        pass
+
+
+def work(engine: Engine, images: Iterable[TileBatch]) -> int:
+    """Do what scoring does to windows, and return the number of cells."""
+
+    def read(image: TileBatch) -> int:
+        for core in image.core_pixels():
+            focus_score(core)
+        return CellTable.concat(engine.read(image)).n
+
+    streams = engine.streams
+    return sum(map_ahead(read, images, threads=streams, ahead=streams + 1, name="engine"))
 
 
 if __name__ == "__main__":

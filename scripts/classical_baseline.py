@@ -33,6 +33,7 @@ from pathology.geometry import Spacing
 from pathology.stain import optical_density, unmix
 from pathology.tiling.batch import TileBatch
 from pathology.tiling.grid import InputSpec, TileGrid, TileRef
+from pathology.tiling.windows import SINGLE_TILES, WindowPlan
 from pathology.types import AnyArray, FloatArray, IntArray, U8Array
 
 #: Smoothing of haematoxylin before the threshold, µm.
@@ -93,6 +94,16 @@ class ClassicalReader:
     @property
     def batch_size(self) -> int:
         """Tiles taken at once."""
+        return 1
+
+    @property
+    def windows(self) -> WindowPlan:
+        """Every tile is read alone."""
+        return SINGLE_TILES
+
+    @property
+    def streams(self) -> int:
+        """One batch at a time."""
         return 1
 
     def read(self, batch: TileBatch) -> list[CellTable]:

@@ -15,6 +15,7 @@ from pathology.cells.table import CellTable
 from pathology.scoring.tiles import NO_TUMOUR, TILE_CLASSES, TileOutputs
 from pathology.tiling.batch import TileBatch
 from pathology.tiling.grid import InputSpec
+from pathology.tiling.windows import WindowPlan
 from pathology.types import AnyArray, FloatArray
 
 __all__ = ["AnyReader", "Model", "TileCalls", "TileClassifier", "TileReader"]
@@ -45,7 +46,17 @@ class Model(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Tiles that the reader takes at once."""
+        """Windows that the reader takes at once."""
+        ...
+
+    @property
+    def windows(self) -> WindowPlan:
+        """How the reader wants tiles to be joined into windows."""
+        ...
+
+    @property
+    def streams(self) -> int:
+        """Batches that may be given to the reader at the same time, each in a thread of its own."""
         ...
 
 

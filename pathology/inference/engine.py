@@ -13,8 +13,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
 
 import numpy as np
 import torch
@@ -32,6 +31,7 @@ from pathology.inference.manifest import ModelManifest
 from pathology.nn.cellnet import CellHeads, CellMaps, CellPlaces
 from pathology.stain import StainMatrix
 from pathology.tiling.batch import TileBatch
+from pathology.tiling.windows import WindowPlan
 from pathology.types import AnyArray, U8Array
 
 __all__ = ["Engine", "fuse_batch_norm"]
@@ -50,7 +50,7 @@ class Engine(BatchEngine[ModelManifest, CellTable]):
     manifest
         The manifest of its bundle.
     config
-        Configuration: stain vectors, cut-offs, tile size, threads and precision.
+        Configuration: stain vectors, cut-offs, tile and window size, threads and precision.
     device
         ``cpu`` or ``cuda:N``.
     """
@@ -67,7 +67,19 @@ class Engine(BatchEngine[ModelManifest, CellTable]):
         # A whole module in bfloat16 is half as fast again as autocast on the CPU; autocast is the
         # safer choice on CUDA, and as fast.
         self._dense = copy.deepcopy(fused).to(self._dtype) if self._on_cpu else self._network
+        self._tables_of = threading.local()
         self._size_batch()
+
+    @property
+    def windows(self) -> WindowPlan:
+        """Windows of several tiles; on CUDA all of one shape."""
+        side = self._config.tiling.window_px // self._config.tiling.tile_px
+        return WindowPlan(side=max(1, side), whole=not self._on_cpu)
+
+    @property
+    def dense(self) -> nn.Module:
+        """The network as it runs over windows, for those who time it."""
+        return self._dense
 
     def read(self, batch: TileBatch) -> list[CellTable]:
         """Return one table for each tile of the batch.
@@ -96,25 +108,22 @@ class Engine(BatchEngine[ModelManifest, CellTable]):
             raise ValueError(f"the batch has no context images, and {self.name} needs them")
         densities, maps = self._run(batch, batch.context)
         mpp = batch.grid.mpp
-        peaks = self._peaks(maps, batch)
+        peaks, owner = self._peaks(maps, batch)
         heads = self._heads(maps, peaks)
         centres = self._centres_px(peaks, heads.offset_um, mpp)
         outline_r = ops.quantise_radii(heads.rays_um.clamp(max=self._longest_ray_um(mpp)))
-        # Thousands of short steps: on the CPU, waking threads for each would cost more than it
-        # saves, and very much more where the readers keep the cores busy.
-        with _one_thread():
-            ray_od, cytoplasm = ops.measure_cells(
-                densities[:, 1].contiguous(),
-                peaks[:, 0],
-                centres,
-                outline_r,
-                mpp=mpp,
-                config=self._config.measurement,
-            )
+        ray_od, cytoplasm = ops.measure_cells(
+            densities[:, 1].contiguous(),
+            peaks[:, 0],
+            centres,
+            outline_r,
+            mpp=mpp,
+            config=self._config.measurement,
+        )
         probabilities = torch.softmax(heads.class_logits.float(), dim=1)
         return self._tables(
             batch,
-            image=_numpy(peaks[:, 0]),
+            owner=_numpy(owner),
             centres_px=_numpy(centres),
             probabilities=_numpy(probabilities),
             measured=MeasuredCells(
@@ -126,15 +135,23 @@ class Engine(BatchEngine[ModelManifest, CellTable]):
 
     def _run(self, batch: TileBatch, context_rgb: U8Array) -> tuple[Tensor, CellMaps]:
         """Return the (B, 2, H, W) densities and the network's maps."""
-        unmixer = ops.Unmixer(batch.white, self._stains, self._device)
+        unmixer = self._unmixer(batch.white)
         densities = unmixer(self._to_device(batch.detail))
         context = unmixer(self._to_device(context_rgb), amounts=1)
         with self._autocast:
             maps = self._dense(self._as_input(densities), self._as_input(context))
         return densities, maps
 
-    def _peaks(self, maps: CellMaps, batch: TileBatch) -> Tensor:
-        """Return (n, 3): image, row and column of the peaks that the tiles own."""
+    def _unmixer(self, white: tuple[float, float, float]) -> ops.Unmixer:
+        """Return the tables of a slide; each thread makes its own."""
+        known: tuple[object, ops.Unmixer] | None = getattr(self._tables_of, "known", None)
+        if known is None or known[0] != white:
+            known = (white, ops.Unmixer(white, self._stains, self._device))
+            self._tables_of.known = known
+        return known[1]
+
+    def _peaks(self, maps: CellMaps, batch: TileBatch) -> tuple[Tensor, Tensor]:
+        """Return (n, 3) image, row and column of the peaks that tiles own, and (n,) those tiles."""
         logits = maps.centre[:, 0].float()
         if not bool(torch.isfinite(logits).all()):
             raise self._not_finite()
@@ -142,12 +159,28 @@ class Engine(BatchEngine[ModelManifest, CellTable]):
         distance_px = cells.min_distance_um / self._stride
         first = self._spec.halo_px // self._stride
         # Probabilities near 1 are equal in half precision; their logits are not.
-        return ops.find_peaks(
+        peaks = ops.find_peaks(
             logits,
             minimum=_logit(cells.peak_min),
             radius_px=(distance_px / mpp.y, distance_px / mpp.x),
-            core=slice(first, first + batch.grid.tile_px // self._stride),
+            core=(slice(first, logits.shape[1] - first), slice(first, logits.shape[2] - first)),
         )
+        side = batch.grid.tile_px // self._stride
+        image, row, column = peaks.unbind(1)
+        owner = self._owners(batch)[image, (row - first) // side, (column - first) // side]
+        owned = owner >= 0
+        return peaks[owned], owner[owned]
+
+    def _owners(self, batch: TileBatch) -> Tensor:
+        """Return (images, rows, columns) int64: which tile of the batch lies there, or -1."""
+        grid, halo = batch.grid, 2 * self._spec.halo_px
+        shape = [(side - halo) // grid.tile_px for side in batch.detail.shape[1:3]]
+        owners, index = np.full((len(batch.detail), *shape), -1, dtype=np.int64), 0
+        for image, window in enumerate(batch.shown):
+            for tile in window.tiles:
+                owners[image, tile.row - window.row, tile.col - window.col] = index
+                index += 1
+        return torch.from_numpy(owners).to(self._device)
 
     def _heads(self, maps: CellMaps, peaks: Tensor) -> CellHeads:
         """Return what the network says of the cells at the peaks."""
@@ -186,16 +219,17 @@ class Engine(BatchEngine[ModelManifest, CellTable]):
         self,
         batch: TileBatch,
         *,
-        image: AnyArray,
+        owner: AnyArray,
         centres_px: AnyArray,
         probabilities: AnyArray,
         measured: MeasuredCells,
     ) -> list[CellTable]:
         grid, tables = batch.grid, []
-        for index, tile in enumerate(batch.tiles):
-            rows = image == index
-            window = grid.detail_window(tile)
-            corner = np.array([window.x * grid.spacing.x, window.y * grid.spacing.y])
+        windows = (window for window in batch.shown for _ in window.tiles)
+        for index, (tile, window) in enumerate(zip(batch.tiles, windows, strict=True)):
+            rows = np.flatnonzero(owner == index)
+            box = grid.detail_window(window)
+            corner = np.array([box.x * grid.spacing.x, box.y * grid.spacing.y])
             tables.append(
                 build_table(
                     tile_id=tile.tile_id,
@@ -232,16 +266,6 @@ def fuse_batch_norm(network: nn.Module) -> nn.Module:
                 setattr(module, first, fuse_conv_bn_eval(conv, norm))
                 setattr(module, second, nn.Identity())
     return network
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _logit(probability: float) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -15,8 +16,10 @@ from pathology.config import Config
 from pathology.errors import ReasonCode, SlideError
 from pathology.geometry import Box0, Spacing
 from pathology.inference.manifest import AnyManifest
+from pathology.inference.memory import keep_freed_memory
 from pathology.tiling.batch import TileBatch
 from pathology.tiling.grid import InputSpec, lay_grid
+from pathology.tiling.windows import SINGLE_TILES, TileWindow, WindowPlan, join_tiles
 from pathology.types import U8Array
 
 __all__ = ["BatchEngine"]
@@ -24,6 +27,9 @@ __all__ = ["BatchEngine"]
 #: Share of the free GPU memory that batches may fill; the rest is for other processes, the cells'
 #: own arrays, and fragmentation.
 _CUDA_MEMORY_SHARE = 0.6
+#: Batches at once on a GPU, each on a CUDA stream of its own: while one is computed, the pixels of
+#: the next are copied and the cells of the last are put into tables.
+_CUDA_STREAMS = 2
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 Found = TypeVar("Found")
@@ -44,7 +50,7 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
     """
 
     #: More tiles at once make no GPU faster.
-    max_cuda_batch = 32
+    max_cuda_tiles = 32
 
     def __init__(self, manifest: Manifest, config: Config, *, device: str) -> None:
         self._manifest = manifest
@@ -55,6 +61,10 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
         precision = settings.cpu_precision if self._on_cpu else settings.cuda_precision
         self._dtype = _DTYPES[precision]
         self._batch_size = settings.cpu_batch
+        self._cuda_streams = threading.local()
+        self._users, self._users_lock, self._after_last = 0, threading.Lock(), ExitStack()
+        if self._on_cpu:
+            keep_freed_memory()
 
     @property
     def name(self) -> str:
@@ -78,8 +88,18 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
 
     @property
     def batch_size(self) -> int:
-        """Tiles taken at once; on CUDA it shrinks when memory runs out."""
+        """Windows taken at once; on CUDA it shrinks when memory runs out."""
         return self._batch_size
+
+    @property
+    def windows(self) -> WindowPlan:
+        """How tiles are joined into windows."""
+        return SINGLE_TILES
+
+    @property
+    def streams(self) -> int:
+        """Batches that may be worked on at the same time, each in a thread of its own."""
+        return self._config.inference.cpu_threads if self._on_cpu else _CUDA_STREAMS
 
     @property
     def manifest(self) -> Manifest:
@@ -88,7 +108,7 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
 
     @abstractmethod
     def _read_part(self, batch: TileBatch) -> list[Found]:
-        """Work on as many tiles as fit into memory; one answer for each."""
+        """Work on as many windows as fit into memory; one answer for each of their tiles."""
 
     def _read_all(self, batch: TileBatch) -> list[Found]:
         """Return one answer for each tile of the batch.
@@ -103,33 +123,37 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
         if batch.grid.spec != self._spec:
             raise ValueError(f"the batch was not cut for {self.name}")
         found: list[Found] = []
-        while len(found) < len(batch.tiles):
-            part = _part(batch, len(found), len(found) + self._batch_size)
+        done, images = 0, len(batch.detail)
+        while done < images:
+            part = batch.part(done, done + self._batch_size) if images > 1 else batch
             answers = self._try_part(part)
             if answers is None:
-                self._shrink(len(part.tiles))
+                self._shrink(len(part.detail))
             else:
                 found += answers
+                done += len(part.detail)
         return found
 
     def _try_part(self, batch: TileBatch) -> list[Found] | None:
         """Return the answers, or None where the GPU's memory did not suffice."""
         try:
-            with torch.inference_mode(), self._numerics():
+            with torch.inference_mode(), self.numerics():
                 return self._read_part(batch)
         except torch.OutOfMemoryError:
             return None
 
-    def _shrink(self, tiles: int) -> None:
+    def _shrink(self, windows: int) -> None:
         """Halve the batch; called outside the handler, when the failed attempt's memory is free."""
         torch.cuda.empty_cache()
-        if tiles == 1:
+        if windows == 1:
             raise SlideError(
                 f"{self.device}: too little memory for one tile",
                 reason=ReasonCode.OUT_OF_MEMORY,
-                fix="Use a smaller tiling.tile_px, end other programs on the GPU, or --device cpu.",
+                fix="Use a smaller tiling.window_px and tiling.tile_px, end other programs on the "
+                "GPU, or --device cpu.",
             )
-        self._batch_size = max(1, tiles // 2)
+        # Another thread may have halved it further in the meantime.
+        self._batch_size = max(1, min(self._batch_size, windows // 2))
 
     def _not_finite(self) -> SlideError:
         return SlideError(
@@ -161,57 +185,94 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
         pinned = torch.from_numpy(np.require(pixels, requirements="W")).pin_memory()
         return pinned.to(self._device, non_blocking=True)
 
-    def _numerics(self) -> AbstractContextManager[object]:
-        """Set threads on the CPU; on CUDA, repeatable algorithms and honest float32."""
+    @contextmanager
+    def numerics(self) -> Iterator[None]:
+        """Work with one thread on the CPU; on CUDA, repeatably, and on a stream of this thread."""
+        # Settings belong to the process: the first thread makes them, the last one undoes them.
+        with self._users_lock:
+            self._users += 1
+            if self._users == 1:
+                self._after_last.enter_context(self._settings())
+        try:
+            with self._own_settings():
+                yield
+        finally:
+            with self._users_lock:
+                self._users -= 1
+                if self._users == 0:
+                    self._after_last.close()
+
+    def _settings(self) -> AbstractContextManager[object]:
+        """Return the settings while any thread is at work."""
         if self._on_cpu:
-            if torch.get_num_threads() != self._config.inference.cpu_threads:
-                torch.set_num_threads(self._config.inference.cpu_threads)
-            return nullcontext()
+            return _threads_put_back()
         tf32 = self._dtype != torch.float32
         flags: AbstractContextManager[object] = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32
         )
         return flags
 
+    def _own_settings(self) -> AbstractContextManager[object]:
+        """Return the settings of this thread alone."""
+        if not self._on_cpu:
+            return self._cuda_stream()
+        # Several windows at once keep all cores busy, without waiting for each other at every
+        # layer; and a window's result cannot depend on the number of threads.
+        if torch.get_num_threads() != 1:
+            torch.set_num_threads(1)
+        return nullcontext()
+
+    def _cuda_stream(self) -> AbstractContextManager[object]:
+        """Return this thread's stream; it begins when the weights have reached the device."""
+        if not hasattr(self._cuda_streams, "stream"):
+            torch.cuda.synchronize(self._device)
+            self._cuda_streams.stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        stream: AbstractContextManager[object] = torch.cuda.stream(self._cuda_streams.stream)
+        return stream
+
     def _size_batch(self) -> None:
-        """Set the batch size; on CUDA to as many tiles as the free memory holds."""
+        """Set the batch size; on CUDA to as many windows as the free memory holds."""
         if not self._on_cpu:
             self._batch_size = self._cuda_batch_size()
 
     def _cuda_batch_size(self) -> int:
-        """Run one empty tile, and see how many such tiles the free memory holds."""
-        batch = _empty_batch(self._spec, self._config.tiling.tile_px)
+        """Run one empty window, and see how many such windows the free memory holds."""
+        batch = _empty_batch(self._spec, self._config.tiling.tile_px, self.windows)
         torch.cuda.reset_peak_memory_stats(self._device)
         before = torch.cuda.memory_allocated(self._device)
         if self._try_part(batch) is None:
             self._shrink(1)
         used = max(1, torch.cuda.max_memory_allocated(self._device) - before)
         free, _ = torch.cuda.mem_get_info(self._device)
-        return max(1, min(self.max_cuda_batch, int(_CUDA_MEMORY_SHARE * free / used)))
+        most = max(1, self.max_cuda_tiles // self.windows.side**2)
+        return max(1, min(most, int(_CUDA_MEMORY_SHARE * free / (used * self.streams))))
 
 
-def _empty_batch(spec: InputSpec, tile_px: int) -> TileBatch:
-    """Return one tile of glass."""
+@contextmanager
+def _threads_put_back() -> Iterator[None]:
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _empty_batch(spec: InputSpec, tile_px: int, plan: WindowPlan) -> TileBatch:
+    """Return one window of glass."""
     grid = lay_grid(
         Box0(x=0, y=0, width=1, height=1), Spacing(x=spec.mpp, y=spec.mpp), spec, tile_px=tile_px
     )
-    detail = grid.tile_px + 2 * spec.halo_px
-    context = grid.tile_px // spec.context_factor + 2 * spec.context_halo_px
+    side = grid.tile_px * plan.side
+    detail = side + 2 * spec.halo_px
+    context = side // spec.context_factor + 2 * spec.context_halo_px
+    windows = join_tiles(grid, list(grid), plan)
     return TileBatch(
         grid=grid,
-        tiles=(grid.tile(col=0, row=0),),
+        tiles=windows[0].tiles,
+        windows=() if windows[0] == TileWindow.of(windows[0].tiles[0]) else tuple(windows),
         detail=np.full((1, detail, detail, 3), 255, dtype=np.uint8),
         context=np.full((1, context, context, 3), 255, dtype=np.uint8)
         if spec.context_halo_px
         else None,
         white=(255.0, 255.0, 255.0),
-    )
-
-
-def _part(batch: TileBatch, start: int, stop: int) -> TileBatch:
-    return replace(
-        batch,
-        tiles=batch.tiles[start:stop],
-        detail=batch.detail[start:stop],
-        context=None if batch.context is None else batch.context[start:stop],
     )

@@ -31,8 +31,8 @@ from pathology.stain import StainMatrix, density_table
 
 __all__ = ["Unmixer", "context_index", "find_peaks", "measure_cells", "quantise_radii"]
 
-#: Cells measured at once on the CPU: 128 × 32 rays × 13 samples stay in the second-level cache.
-_CPU_CHUNK = 128
+#: Cells measured at once on the CPU: 256 × 32 rays × 13 samples stay in the second-level cache.
+_CPU_CHUNK = 256
 #: Cells measured at once on a GPU: temporary arrays of about 14 MB each.
 _CUDA_CHUNK = 8192
 
@@ -59,8 +59,14 @@ class Unmixer:
     """
 
     def __init__(self, white: Sequence[float], stains: StainMatrix, device: torch.device) -> None:
-        self._table = torch.from_numpy(density_table(white).T.copy()).to(device)
-        self._weights = stains.weights.tolist()
+        density = torch.from_numpy(density_table(white).T.copy())
+        weights = torch.tensor(stains.weights.tolist(), dtype=density.dtype)
+        red, green, blue = density[:, :, None] * weights[:, None]  # (256, 2): both amounts
+        # Both amounts of a colour lie side by side as one complex number, so that a look-up fetches
+        # both, and red and green are looked up together: two look-ups a pixel in place of six.
+        red_green = torch.view_as_complex((red[:, None] + green).contiguous()).flatten()
+        self._red_green = red_green.to(device)
+        self._blue = torch.view_as_complex(blue.contiguous()).to(device)
 
     def __call__(self, rgb: Tensor, *, amounts: int = 2) -> Tensor:
         """Separate stains.
@@ -75,21 +81,19 @@ class Unmixer:
         Returns
         -------
         torch.Tensor
-            (B, amounts, H, W) float32 optical densities, not cut at 0.
+            (B, amounts, H, W) float32 optical densities, not cut at 0; in memory the amounts of a
+            pixel lie side by side (``channels_last``).
         """
-        batch, height, width, _ = rgb.shape
-        out = torch.empty((batch, amounts, height, width), device=rgb.device)
-        for channel in range(3):
-            values = rgb[..., channel].int().flatten()
-            density = self._table[channel].index_select(0, values).view(batch, height, width)
-            for amount in range(amounts):
-                part = density * self._weights[channel][amount]
-                out[:, amount] = part if channel == 0 else out[:, amount] + part
-        return out
+        red, green, blue = rgb.unbind(3)
+        both = red.int().mul_(256).add_(green).flatten()
+        mixed = self._red_green.index_select(0, both)
+        mixed += self._blue.index_select(0, blue.int().flatten())
+        found = torch.view_as_real(mixed).view(*rgb.shape[:3], 2)[..., :amounts]
+        return found.permute(0, 3, 1, 2)
 
 
 def find_peaks(
-    score: Tensor, *, minimum: float, radius_px: tuple[float, float], core: slice
+    score: Tensor, *, minimum: float, radius_px: tuple[float, float], core: tuple[slice, slice]
 ) -> Tensor:
     """Find pixels that no pixel within the radius beats; see ``pathology.cells.find_peaks``.
 
@@ -112,16 +116,19 @@ def find_peaks(
     offsets = disc_offsets(radius_px)
     reach = int(np.abs(offsets).max(initial=0))
     padded = functional.pad(score, (reach, reach, reach, reach), value=-torch.inf)
-    found = torch.nonzero(score[:, core, core] >= minimum)
-    start = core.indices(score.shape[1])[0]
-    found[:, 1:] += start
+    found = torch.nonzero(score[:, *core] >= minimum)
+    for axis in (0, 1):
+        found[:, 1 + axis] += core[axis].indices(score.shape[1 + axis])[0]
     stride_b, stride_r = padded.stride(0), padded.stride(1)
+    place = found[:, 0] * stride_b + (found[:, 1] + reach) * stride_r + found[:, 2] + reach
+    steps = torch.from_numpy(offsets[:, 0] * stride_r + offsets[:, 1]).to(score.device)
     flat = padded.reshape(-1)
-    for row, column in offsets.tolist():
-        place = found[:, 0] * stride_b + (found[:, 1] + reach) * stride_r + found[:, 2] + reach
-        here, there = flat[place], flat[place + (row * stride_r + column)]
-        found = found[here > there if (row, column) < (0, 0) else here >= there]
-    return found
+    # All at once: on a GPU each selection of rows would wait for the one before.
+    here = flat.index_select(0, place)[:, None]
+    around = (place[:, None] + steps).flatten()
+    there = flat.index_select(0, around).view(len(place), len(steps))
+    earlier = steps < 0
+    return found[((here > there) | (~earlier & (here == there))).all(dim=1)]
 
 
 def context_index(
@@ -260,12 +267,11 @@ def _outline_peak(sampler: _Sampler, radii: Tensor, rays: _Rays) -> Tensor:
     step_y = tangent_y / length * TANGENT_STEP_UM
     across = (radii[:, :, None] + rays.across).clamp(min=0)
     across_x, across_y = across * rays.x[:, None], across * rays.y[:, None]
-    total = torch.zeros_like(across)
-    for weight, sign in zip(TANGENT_WEIGHTS, (-1, 0, 1), strict=True):
-        sample = sampler.sample(
-            across_x + sign * step_x[:, :, None], across_y + sign * step_y[:, :, None]
-        )
-        total += weight * sample
+    before = sampler.sample(across_x - step_x[:, :, None], across_y - step_y[:, :, None])
+    total = before.mul_(TANGENT_WEIGHTS[0])
+    total += sampler.sample(across_x, across_y).mul_(TANGENT_WEIGHTS[1])
+    after = sampler.sample(across_x + step_x[:, :, None], across_y + step_y[:, :, None])
+    total += after.mul_(TANGENT_WEIGHTS[2])
     return total.amax(dim=2)
 
 
@@ -290,7 +296,7 @@ class _Sampler:
         whole = torch.floor(place.centres_px)
         rest = (place.centres_px - whole - 0.5).float()
         column, row = (whole[:, axis, None, None].int() for axis in (0, 1))
-        self._flat, self._width = flat, width
+        self._flat, self._after, self._width = flat, flat[1:], width
         self._first = (place.image.int()[:, None, None] * height + row) * width + column
         self._rest_x, self._rest_y = (rest[:, axis, None, None] for axis in (0, 1))
         self._left, self._right = -column.float(), (width - 1 - column).float()
@@ -298,17 +304,18 @@ class _Sampler:
         self._per_um_x, self._per_um_y = 1 / place.mpp.x, 1 / place.mpp.y
 
     def sample(self, x_um: Tensor, y_um: Tensor) -> Tensor:
-        x = torch.clamp(self._rest_x + x_um * self._per_um_x, self._left, self._right)
-        y = torch.clamp(self._rest_y + y_um * self._per_um_y, self._top, self._bottom)
+        # In place: new arrays cost as much as the arithmetic.
+        x = (x_um * self._per_um_x).add_(self._rest_x).clamp_(self._left, self._right)
+        y = (y_um * self._per_um_y).add_(self._rest_y).clamp_(self._top, self._bottom)
         left, top = torch.floor(x), torch.floor(y)
-        fx, fy = x - left, y - top
-        index = (self._first + (top * self._width + left).int()).flatten()
+        fx, fy = x.sub_(left), y.sub_(top)
+        index = top.mul_(self._width).add_(left).int().add_(self._first).flatten()
         upper = self._lerp(index, fx)
-        lower = self._lerp(index + self._width, fx)
-        return upper + fy * (lower - upper)
+        lower = self._lerp(index.add_(self._width), fx)
+        return lower.sub_(upper).mul_(fy).add_(upper)
 
     def _lerp(self, index: Tensor, fx: Tensor) -> Tensor:
         """Interpolate along x; in the last column fx is 0 and the next pixel does not matter."""
         here = self._flat.index_select(0, index).view(fx.shape)
-        there = self._flat.index_select(0, index + 1).view(fx.shape)
-        return here + fx * (there - here)
+        there = self._after.index_select(0, index).view(fx.shape)
+        return there.sub_(here).mul_(fx).add_(here)

@@ -105,7 +105,7 @@ class TileEngine(BatchEngine[TileManifest, FloatArray]):
     """
 
     #: A tile is small: this many still fill a GPU less than one tile of a cell model.
-    max_cuda_batch = 256
+    max_cuda_tiles = 256
 
     def __init__(
         self, network: nn.Module, manifest: TileManifest, config: Config, *, device: str = "cpu"
@@ -159,7 +159,7 @@ class TileEngine(BatchEngine[TileManifest, FloatArray]):
         numpy.ndarray
             (B,) int64: index into the manifest's ``classes``.
         """
-        with torch.inference_mode(), self._numerics():
+        with torch.inference_mode(), self.numerics():
             calls = TileCalls(
                 outputs=self.outputs, probabilities=np.stack(self._probabilities(tiles, white))
             )

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pathology.nn.edges import CellPlaces, EdgeReader
+from pathology.nn.upsampling import add_upsampled
 
 __all__ = ["CellHeads", "CellMaps", "CellNet", "CellPlaces"]
 
@@ -129,8 +130,7 @@ class _UNet(nn.Module):
         x = skips[-1]
         decoded = [x]
         for level in range(len(skips) - 2, -1, -1):
-            up = functional.interpolate(self.reducers[level](x), scale_factor=2.0, mode="nearest")
-            x = self.decoders[level](skips[level] + up)
+            x = self.decoders[level](add_upsampled(skips[level], self.reducers[level](x)))
             decoded.append(x)
         return tuple(reversed(decoded))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pathology.cells.reader import AnyReader, TileClassifier
+from pathology.cells.reader import AnyReader, TileCalls, TileClassifier
 from pathology.cells.table import PATTERNS
 from pathology.config import Config
 from pathology.errors import ReasonCode
@@ -211,8 +211,8 @@ def classify_all_tiles(
     )
     area, names = evaluable_area(finding), TILE_CLASSES[reader.outputs]
 
-    def read(batch: TileBatch) -> Iterable[TileRow]:
-        codes = reader.classify(batch).codes(tumour_min=config.cells.tumour_min)
+    def take(batch: TileBatch, calls: TileCalls) -> Iterable[TileRow]:
+        codes = calls.codes(tumour_min=config.cells.tumour_min)
         patterns = tile_patterns(codes, reader.outputs)
         cores = [tile.core for tile in batch.tiles]
         counts, in_situ = judge_tiles(cores, finding.tissue, area, regions)
@@ -224,7 +224,9 @@ def classify_all_tiles(
             columns = counted_as(pattern, counting=counting)
             yield tile_row(tile, status="ok", n_cells=1, **columns)
 
-    walk_tiles(slide, finding, grid, reader, reading, read, config=config, advance=advance)
+    walk_tiles(
+        slide, finding, grid, reader, reading, reader.classify, take, config=config, advance=advance
+    )
     return reading
 
 

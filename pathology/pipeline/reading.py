@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from pathology.tiling import (
     TileRef,
     TileSource,
     batches,
+    map_ahead,
     select_tiles,
     tissue_fractions,
 )
@@ -36,6 +38,9 @@ __all__ = [
     "tile_row",
     "walk_tiles",
 ]
+
+
+Found = TypeVar("Found")
 
 
 def _sums(counted: CellTable) -> TileSums:
@@ -104,8 +109,8 @@ def read_all_tiles(
     reading = TileReading(spacing=grid.spacing, tumour_drawn=drawn)
     area = evaluable_area(finding)
 
-    def read(batch: TileBatch) -> Iterable[TileRow]:
-        for tile, found in zip(batch.tiles, reader.read(batch), strict=True):
+    def take(batch: TileBatch, tables: list[CellTable]) -> Iterable[TileRow]:
+        for tile, found in zip(batch.tiles, tables, strict=True):
             classes, counts = judge_cells(
                 found.x_um,
                 found.y_um,
@@ -134,7 +139,9 @@ def read_all_tiles(
                 reading.add_around(*around)
             yield tile_row(tile, status="ok", n_cells=cells.n, **sums.columns(0))
 
-    walk_tiles(slide, finding, grid, reader, reading, read, config=config, advance=advance)
+    walk_tiles(
+        slide, finding, grid, reader, reading, reader.read, take, config=config, advance=advance
+    )
     return reading
 
 
@@ -144,12 +151,16 @@ def walk_tiles(
     grid: TileGrid,
     reader: AnyReader,
     reading: TileReading,
-    read: Callable[[TileBatch], Iterable[TileRow]],
+    read: Callable[[TileBatch], Found],
+    take: Callable[[TileBatch, Found], Iterable[TileRow]],
     *,
     config: Config,
     advance: Callable[[float, float], None],
 ) -> None:
     """Take every tile with enough tissue to a function, and gather the rows and the failures.
+
+    Three things go on at once: threads read windows, other threads work on those that were read
+    (``reader.streams`` at a time), and this thread takes up what was found, in order.
 
     Parameters
     ----------
@@ -158,7 +169,10 @@ def walk_tiles(
     reading
         Takes the rows, in grid order.
     read
-        Gives one row for each tile of a batch; tissue and focus are filled in here.
+        Works on a batch; called in threads.
+    take
+        Gives one row for each tile of a batch, from what ``read`` returned; called in this thread,
+        in the order of the batches. Tissue and focus are filled in here.
     """
     tiles = select_tiles(grid, finding.tissue, min_fraction=config.tissue.min_tile_fraction)
     fractions = _fractions(tiles, finding.tissue)
@@ -178,15 +192,25 @@ def walk_tiles(
         queue_tiles=config.runtime.queue_tiles,
         want_context=reader.spec.context_halo_px > 0,
         tissue=finding.tissue,
+        plan=reader.windows,
     )
+
+    def work(batch: TileBatch) -> tuple[TileBatch, Found, list[float | None]]:
+        return batch, read(batch), _focus(batch)
+
     advance(0.0, total_mm2)
-    groups = batches(source, reader.batch_size, finding.white_point, grid, on_failed=failed)
-    for batch in groups:
-        for row, sharpness in zip(read(batch), _focus(batch), strict=True):
-            fraction = fractions[row.tile_id]
-            reading.rows.append(replace(row, focus=sharpness, tissue_fraction=fraction))
-            done_mm2 += fraction * pixel_mm2
-        advance(done_mm2, total_mm2)
+    images = iter(source)
+    groups = batches(images, reader.batch_size, finding.white_point, grid, on_failed=failed)
+    streams = reader.streams
+    found = map_ahead(work, groups, threads=streams, ahead=streams + 1, name="tile-engine")
+    # Closed here, not when nobody needs them any more: after an error no thread may read on.
+    with closing(images), closing(found):
+        for batch, answer, focus in found:
+            for row, sharpness in zip(take(batch, answer), focus, strict=True):
+                fraction = fractions[row.tile_id]
+                reading.rows.append(replace(row, focus=sharpness, tissue_fraction=fraction))
+                done_mm2 += fraction * pixel_mm2
+            advance(done_mm2, total_mm2)
     # Failed tiles come along while batches fill up; the table is in grid order whatever the batch.
     reading.rows.sort(key=lambda item: item.tile_id)
 
@@ -197,8 +221,6 @@ def _fractions(tiles: Sequence[TileRef], tissue: TissueMask) -> dict[int, float]
 
 
 def _focus(batch: TileBatch) -> list[float | None]:
-    halo = batch.grid.spec.halo_px
-    inner = slice(halo, halo + batch.grid.tile_px)
     pixel_um = float(batch.grid.mpp.mean)
-    scores = [focus_score(image[inner, inner], pixel_um=pixel_um) for image in batch.detail]
+    scores = [focus_score(core, pixel_um=pixel_um) for core in batch.core_pixels()]
     return [score if np.isfinite(score) else None for score in scores]

@@ -22,6 +22,7 @@ from pathology.geometry import Spacing
 from pathology.stain import optical_density, unmix
 from pathology.tiling.batch import TileBatch
 from pathology.tiling.grid import InputSpec, TileGrid, TileRef
+from pathology.tiling.windows import SINGLE_TILES, WindowPlan
 from pathology.types import AnyArray, FloatArray, U8Array
 
 __all__ = ["FakeModel"]
@@ -84,6 +85,16 @@ class FakeModel:
     def batch_size(self) -> int:
         """Tiles taken at once, as configured for the CPU."""
         return self._config.inference.cpu_batch
+
+    @property
+    def windows(self) -> WindowPlan:
+        """Every tile is read alone."""
+        return SINGLE_TILES
+
+    @property
+    def streams(self) -> int:
+        """One batch at a time."""
+        return 1
 
     def read(self, batch: TileBatch) -> list[CellTable]:
         """Return the cells of each tile of the batch; see ``TileReader``."""

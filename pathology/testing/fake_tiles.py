@@ -12,6 +12,7 @@ from pathology.scoring.tiles import TILE_CLASSES, TileOutputs
 from pathology.stain import optical_density, unmix
 from pathology.tiling.batch import TileBatch
 from pathology.tiling.grid import InputSpec
+from pathology.tiling.windows import SINGLE_TILES, WindowPlan
 from pathology.types import U8Array
 
 __all__ = ["FakeTileModel"]
@@ -79,6 +80,16 @@ class FakeTileModel:
     def batch_size(self) -> int:
         """Tiles taken at once, as configured for the CPU."""
         return self._config.inference.cpu_batch
+
+    @property
+    def windows(self) -> WindowPlan:
+        """Every tile is read alone."""
+        return SINGLE_TILES
+
+    @property
+    def streams(self) -> int:
+        """One batch at a time."""
+        return 1
 
     @property
     def outputs(self) -> TileOutputs:

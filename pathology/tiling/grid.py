@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from pathology.geometry import Box0, Spacing
 
@@ -72,6 +73,15 @@ class InputSpec:
     def context_mpp(self) -> float:
         """Pixel size of the context image in µm/px."""
         return self.mpp * self.context_factor
+
+
+class HasCore(Protocol):
+    """A tile, or a window of several."""
+
+    @property
+    def core(self) -> Box0:
+        """The part of level 0 that it covers."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,15 +208,15 @@ class TileGrid:
         """Return the number of tiles."""
         return self.columns * self.rows
 
-    def detail_window(self, tile: TileRef) -> Box0:
-        """Return the level-0 box of the detail image: the core and its halo."""
+    def detail_window(self, tile: HasCore) -> Box0:
+        """Return the level-0 box of the detail image: the core of a tile or window and its halo."""
         return self._window(tile, self.spec.halo_px)
 
-    def context_window(self, tile: TileRef) -> Box0:
+    def context_window(self, tile: HasCore) -> Box0:
         """Return the level-0 box of the context image: the core and the wider halo."""
         return self._window(tile, self.spec.context_halo_px * self.spec.context_factor)
 
-    def _window(self, tile: TileRef, halo_px: int) -> Box0:
+    def _window(self, tile: HasCore, halo_px: int) -> Box0:
         blocks = halo_px // BLOCK_PX
         return tile.core.padded(blocks * self.block_x, blocks * self.block_y)
 

@@ -6,16 +6,17 @@ handle, so threads suffice and the handle's cache is shared.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from pathology.errors import RegionReadError
 from pathology.geometry import Box0
+from pathology.tiling.ahead import map_ahead
 from pathology.tiling.batch import TileBatch, TileImage
 from pathology.tiling.grid import TileGrid, TileRef
+from pathology.tiling.windows import SINGLE_TILES, TileWindow, WindowPlan, join_tiles
 from pathology.tissue.mask import TissueMask
 from pathology.types import BoolArray, U8Array
 from pathology.wsi.slide import Region, Slide
@@ -29,12 +30,13 @@ MAX_MISSING_SHARE = 0.01
 
 
 class TileSource:
-    """Iterate over the images of tiles, in the order given, while threads read ahead.
+    """Iterate over the images of windows, in order, while threads read ahead.
 
-    At most ``queue_tiles`` tiles are being read or wait to be taken, so memory does not grow with
+    At most ``queue_tiles`` windows are being read or wait to be taken, so memory does not grow with
     the slide. A tile that cannot be read, or whose tissue is partly without data, comes as a
-    ``TileImage`` with ``error``; any other exception is raised from the iterator. When the iterator
-    ends or is closed early, its threads have ended too.
+    ``TileImage`` with ``error``, and the rest of its window without it: where a window cannot be
+    read as one, its tiles are read singly. Any other exception is raised from the iterator. When
+    the iterator ends or is closed early, its threads have ended too.
 
     Parameters
     ----------
@@ -47,13 +49,15 @@ class TileSource:
     workers
         Number of reader threads, at least 1.
     queue_tiles
-        Number of tiles read ahead, at least 1.
+        Number of windows read ahead, at least 1.
     want_context
         Read the context image too.
     tissue
         Where tissue is; None: everything inside the slide.
     max_missing_share
         A tile fails when more than this share (0 to 1) of its core's tissue has no data.
+    plan
+        How tiles are joined into windows; not at all without it.
 
     Raises
     ------
@@ -72,12 +76,14 @@ class TileSource:
         want_context: bool,
         tissue: TissueMask | None = None,
         max_missing_share: float = MAX_MISSING_SHARE,
+        plan: WindowPlan = SINGLE_TILES,
     ) -> None:
         if workers < 1 or queue_tiles < 1:
             raise ValueError("a tile source needs at least one worker and one tile in its queue")
         self._slide = slide
         self._grid = grid
         self._tiles = tuple(tiles)
+        self._windows = join_tiles(grid, tiles, plan)
         self._workers = workers
         self._queue_tiles = queue_tiles
         self._want_context = want_context
@@ -88,39 +94,55 @@ class TileSource:
         """Return the number of tiles."""
         return len(self._tiles)
 
-    def __iter__(self) -> Iterator[TileImage]:
+    def __iter__(self) -> Generator[TileImage]:
         """Start reading; close the iterator (or run it to its end) to stop the threads."""
-        waiting: deque[Future[TileImage]] = deque()
-        pool = ThreadPoolExecutor(max_workers=self._workers, thread_name_prefix="tile-reader")
+        read = map_ahead(
+            self._read,
+            self._windows,
+            threads=self._workers,
+            ahead=self._queue_tiles,
+            name="tile-reader",
+        )
         try:
-            for tile in self._tiles:
-                waiting.append(pool.submit(self._read, tile))
-                if len(waiting) == self._queue_tiles:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            for images in read:
+                yield from images
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            read.close()
 
-    def _read(self, tile: TileRef) -> TileImage:
+    def _read(self, window: TileWindow) -> list[TileImage]:
+        """Return the window's image, and that of every tile that failed or was read singly."""
         try:
-            detail = self._slide.read_region(self._grid.detail_window(tile), mpp=self._grid.mpp)
-            missing = self._missing_share(tile, detail)
-            if missing > self._max_missing_share:
-                return _failed(tile, f"{100 * missing:.1f} % of the tissue has no data")
-            return TileImage(tile=tile, detail=detail.pixels, context=self._read_context(tile))
+            detail = self._slide.read_region(self._grid.detail_window(window), mpp=self._grid.mpp)
+            failed = self._without_data(window, detail)
+            lost = {image.tile for image in failed}
+            whole = replace(window, tiles=tuple(t for t in window.tiles if t not in lost))
+            if not whole.tiles:
+                return failed
+            context = self._read_context(window)
+            return [*failed, TileImage(window=whole, detail=detail.pixels, context=context)]
         except RegionReadError as error:
-            return _failed(tile, str(error))
+            if len(window.tiles) == 1 and window.core == window.tiles[0].core:
+                return [_failed(window.tiles[0], str(error))]
+            return [image for tile in window.tiles for image in self._read(TileWindow.of(tile))]
 
-    def _read_context(self, tile: TileRef) -> U8Array | None:
+    def _without_data(self, window: TileWindow, region: Region) -> list[TileImage]:
+        """Return the tiles that lack data where they have tissue."""
+        failed = []
+        for tile in window.tiles:
+            missing = self._missing_share(tile, region, window.corner_px(self._grid, tile))
+            if missing > self._max_missing_share:
+                failed.append(_failed(tile, f"{100 * missing:.1f} % of the tissue has no data"))
+        return failed
+
+    def _read_context(self, window: TileWindow) -> U8Array | None:
         if not self._want_context:
             return None
-        return self._slide.read(self._grid.context_window(tile), mpp=self._grid.context_mpp)
+        return self._slide.read(self._grid.context_window(window), mpp=self._grid.context_mpp)
 
-    def _missing_share(self, tile: TileRef, region: Region) -> float:
+    def _missing_share(self, tile: TileRef, region: Region, corner_px: tuple[int, int]) -> float:
         """Return the share of the core's tissue that has no data; 0 where there is no tissue."""
-        halo, side = self._grid.spec.halo_px, self._grid.tile_px
-        data = region.data[halo : halo + side, halo : halo + side]
+        (x, y), side = corner_px, self._grid.tile_px
+        data = region.data[y : y + side, x : x + side]
         if data.all():
             return 0.0
         tissue = self._tissue_pixels(tile.core, data.shape)
@@ -153,15 +175,16 @@ def batches(
     grid: TileGrid,
     *,
     on_failed: Callable[[TileImage], None] | None = None,
-) -> Iterator[TileBatch]:
-    """Group readable tiles into batches, in order.
+) -> Generator[TileBatch]:
+    """Group readable windows into batches, in order.
 
     Parameters
     ----------
     images
-        Tiles as a ``TileSource`` gives them.
+        Windows as a ``TileSource`` gives them.
     size
-        Tiles per batch, at least 1; the last batch may be smaller.
+        Windows per batch, at least 1; the last batch, and one before a window of another shape, may
+        be smaller.
     white
         Colour of the slide's glass: three values 1 to 255.
     grid
@@ -172,7 +195,7 @@ def batches(
     Yields
     ------
     TileBatch
-        1 to ``size`` tiles.
+        1 to ``size`` windows.
 
     Raises
     ------
@@ -187,6 +210,10 @@ def batches(
             if on_failed is not None:
                 on_failed(image)
             continue
+        first = group[0].detail if group else None
+        if first is not None and image.detail.shape != first.shape:
+            yield _stack(group, white, grid)
+            group = []
         group.append(image)
         if len(group) == size:
             yield _stack(group, white, grid)
@@ -200,14 +227,23 @@ def _stack(
 ) -> TileBatch:
     detail = [image.detail for image in group if image.detail is not None]
     context = [image.context for image in group if image.context is not None]
+    windows = tuple(image.window for image in group)
+    tiles = tuple(tile for window in windows for tile in window.tiles)
+    single = all(window == TileWindow.of(window.tiles[0]) for window in windows)
     return TileBatch(
         grid=grid,
-        tiles=tuple(image.tile for image in group),
-        detail=np.stack(detail),
-        context=np.stack(context) if context else None,
+        tiles=tiles,
+        # A batch of one, as on the CPU, is not copied.
+        detail=np.stack(detail) if len(detail) > 1 else detail[0][None],
+        context=None
+        if not context
+        else np.stack(context)
+        if len(context) > 1
+        else context[0][None],
         white=white,
+        windows=() if single else windows,
     )
 
 
 def _failed(tile: TileRef, error: str) -> TileImage:
-    return TileImage(tile=tile, detail=None, context=None, error=error)
+    return TileImage(window=TileWindow.of(tile), detail=None, context=None, error=error)

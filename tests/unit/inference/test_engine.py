@@ -279,14 +279,19 @@ def test_batches_cut_for_another_reader_are_refused(engine: Engine, make_field: 
         engine.read(dataclasses.replace(batch, grid=dataclasses.replace(grid, spec=other)))
 
 
-def test_threads_are_those_of_the_configuration(
+def test_every_window_is_worked_on_by_one_thread(
     manifest: ModelManifest, make_field: MakeField, blur_net: Callable[..., nn.Module]
 ) -> None:
-    before = torch.get_num_threads()
-    config = load_config(overrides=["inference.cpu_threads=3"])
-    read_all(Engine(blur_net(), manifest, config), make_field(128), 128)
-    assert torch.get_num_threads() == 3
-    torch.set_num_threads(before)
+    before, seen = torch.get_num_threads(), []
+    engine = Engine(blur_net(), manifest, load_config(overrides=["inference.cpu_threads=3"]))
+    assert engine.streams == 3
+    try:
+        torch.set_num_threads(2)
+        with engine.numerics(), engine.numerics():
+            seen.append(torch.get_num_threads())
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_network_itself_is_left_alone(manifest: ModelManifest) -> None:

@@ -34,7 +34,7 @@ def test_peaks_are_those_of_the_cells_room(levels: int, radius: tuple[float, flo
     rng = np.random.default_rng(levels)
     score = (rng.integers(0, levels, (3, 50, 50)) / levels).astype(np.float32)
     found = ops.find_peaks(
-        torch.from_numpy(score), minimum=0.5, radius_px=radius, core=slice(8, 40)
+        torch.from_numpy(score), minimum=0.5, radius_px=radius, core=(slice(8, 40), slice(8, 40))
     ).numpy()
     for image in range(3):
         whole = cells.find_peaks(score[image], minimum=0.5, radius_px=radius)
@@ -45,7 +45,9 @@ def test_peaks_are_those_of_the_cells_room(levels: int, radius: tuple[float, flo
 def test_peaks_at_the_very_edge() -> None:
     score = torch.zeros((1, 6, 6))
     score[0, 0, 0] = score[0, 5, 5] = 1.0
-    found = ops.find_peaks(score, minimum=0.5, radius_px=(3.0, 3.0), core=slice(0, 6))
+    found = ops.find_peaks(
+        score, minimum=0.5, radius_px=(3.0, 3.0), core=(slice(0, 6), slice(0, 6))
+    )
     assert found.tolist() == [[0, 0, 0], [0, 5, 5]]
 
 
@@ -87,3 +89,11 @@ def test_context_index_is_the_pixel_under_the_middle() -> None:
     for position, index in zip(positions.tolist(), found.tolist(), strict=True):
         middle_um = ((position + 0.5) * 2 - 64) * 0.5  # from the core's edge
         assert index == int(np.floor(middle_um / 2.0)) + 48
+
+
+def test_no_two_pixels_compete_within_a_radius_below_one() -> None:
+    score = torch.rand(2, 8, 8)
+    whole = (slice(0, 8), slice(0, 8))
+    found = ops.find_peaks(score, minimum=0.0, radius_px=(0.5, 0.5), core=whole)
+    assert len(found) == score.numel()
+    assert len(ops.find_peaks(score, minimum=2.0, radius_px=(3.0, 3.0), core=whole)) == 0

@@ -160,10 +160,27 @@ class SlideFolder:
             None where the slide is to be read: never read, failed, changed, read with another
             configuration or model, or with a file missing or cut short.
         """
-        result = self.load()
+        result = self.kept(config_hash=config_hash, model_sha256=model_sha256)
         if result is None or result.status == "failed" or result.identity is None:
             return None
-        if not result.identity.matches(identity) or result.config_hash != config_hash:
+        return result if result.identity.matches(identity) else None
+
+    def kept(self, *, config_hash: str, model_sha256: str) -> SlideResult | None:
+        """Return the slide's result, failed or not, if it and its files are whole.
+
+        Parameters
+        ----------
+        config_hash, model_sha256
+            Of the run.
+
+        Returns
+        -------
+        SlideResult or None
+            None where the slide was never read, was read with another configuration or model, or a
+            file is missing or cut short.
+        """
+        result = self.load()
+        if result is None or result.config_hash != config_hash:
             return None
         # A slide that was refused before the model saw it names no model.
         if result.model_sha256 not in (None, model_sha256):

@@ -19,6 +19,9 @@ from pathology.errors import UsageError
 
 __all__ = ["RayCluster", "RayProcess"]
 
+#: How often Ray is started on this machine before that is given up.
+_START_ATTEMPTS = 3
+
 
 @dataclass(eq=False, kw_only=True)
 class RayProcess:
@@ -132,19 +135,27 @@ class RayCluster:
         alone = address is None and not os.environ.get("RAY_ADDRESS")
         # A dashboard opens ports that nobody asked for.
         extra = {"include_dashboard": False} if alone else {}
-        try:
-            self._ray.init(
-                address=address,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **extra,
-            )
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise UsageError(
-                f"--executor ray: no cluster answers at {address or 'RAY_ADDRESS'} ({lines[0]})",
-                fix="Start one with `ray start --head`, and give its address.",
-            ) from error
+        # Ray gives itself 30 s to start on this machine, which a busy one may not keep.
+        for _ in range(_START_ATTEMPTS if alone else 1):
+            try:
+                self._ray.init(
+                    address=address, log_to_driver=False, logging_level=logging.ERROR, **extra
+                )
+                return
+            except Exception as error:  # noqa: BLE001 - Ray raises all kinds, the bare one too
+                problem = error
+                if alone:
+                    self._ray.shutdown()
+        lines = str(problem).strip().splitlines() or [type(problem).__name__]
+        where = (
+            "Ray does not start here"
+            if alone
+            else f"no cluster answers at {address or 'RAY_ADDRESS'}"
+        )
+        raise UsageError(
+            f"--executor ray: {where} ({lines[0]})",
+            fix="Start one with `ray start --head`, and give its address.",
+        ) from problem
 
 
 def _import_ray() -> Any:

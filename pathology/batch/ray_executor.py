@@ -204,7 +204,7 @@ class RayExecutor:
             self._seen = now
         elif now - self._seen > _PATIENCE_SECONDS:
             self._seen = now
-            self.observer.note(f"waiting for a node of the Ray cluster with {self._needs()}")
+            self.observer.note(f"waiting for room in the Ray cluster ({self._needs()} a process)")
 
     def _assign(self) -> None:
         for process in self._processes:

@@ -49,6 +49,8 @@ class Clock:
         self._deep = 0
 
     def around(self, name: str, function: Any) -> Any:
+        """Return the function with its time added up."""
+
         def timed(*args: Any, **kwargs: Any) -> Any:
             nested = name == "write" and self._deep
             self._deep += name == "write"
@@ -178,13 +180,12 @@ def measure(place: Path, count: int) -> dict[str, float]:
     print(f"{len(results)} slides, {sum(r.status == 'scored' for r in again)} scored")
     print(f"whole run             {total:.1f} s; in score_slide {last['score']:.1f} s")
     print(
-        f"  of it writing       {last['write']:.1f} s ({1e3 * last['write'] / count:.1f} ms a slide)"
+        f"  of it writing       {last['write']:.1f} s "
+        f"({1e3 * last['write'] / count:.1f} ms a slide)"
     )
     print(f"overhead              {1e3 * overhead / count:.1f} ms a slide (limit 30)")
     print(f"one file made durable {sync_ms(place):.1f} ms on this disk")
-    print(
-        f"the same command      {resumed:.1f} s for {count}; 10,000 would be {resumed / count * 1e4:.1f} s"
-    )
+    print(f"the same command      {resumed:.1f} s; 10,000 would be {resumed / count * 1e4:.1f} s")
     print(
         f"  of it the scan      {scan:.1f} s; 10,000 would be {scan / count * 1e4:.1f} s (limit 10)"
     )

@@ -91,17 +91,28 @@ def paint(folder: Path, count: int) -> None:
 class Node:
     """One `ray start`: a node of the cluster, with all its processes below this one."""
 
-    def __init__(self, *words: str, folder: Path) -> None:
+    def __init__(self, *words: str, folder: Path, patience_s: float) -> None:
         program = Path(sys.executable).with_name("ray")
         command = [str(program), "start", "--block", "--num-cpus=1", "--disable-usage-stats"]
         environment = {**os.environ, "RAY_TMPDIR": str(folder)}
-        self.process = subprocess.Popen(
-            [*command, *words],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        said = folder / f"said-{len(list(folder.iterdir()))}"
+        end = time.monotonic() + patience_s
+        # Ray gives a node 30 s to start, which a busy machine may not keep: then once more.
+        while True:
+            with said.open("wb") as file:
+                self.process = subprocess.Popen(
+                    [*command, *words],
+                    env=environment,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            while b"Ray runtime started" not in said.read_bytes() and self.process.poll() is None:
+                time.sleep(0.5)
+            if self.process.poll() is None:
+                return
+            if time.monotonic() > end:
+                raise SystemExit(f"a node did not start: {said.read_text()}")
 
     def kill(self) -> int:
         """End everything on the node at once, as a power cut does; return how many processes."""
@@ -203,10 +214,8 @@ def prove(inputs: list[str], place: Path, args: argparse.Namespace) -> bool:
     # Ray's sockets have short names only: not below a long folder.
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as short:
         head = ("--head", f"--port={args.port}", "--include-dashboard=false")
-        first = Node(*head, folder=Path(short))
-        time.sleep(args.patience)
-        second = Node(f"--address={address}", folder=Path(short))
-        time.sleep(args.patience)
+        first = Node(*head, folder=Path(short), patience_s=args.patience)
+        second = Node(f"--address={address}", folder=Path(short), patience_s=args.patience)
         count = len(list((place / "local" / "slides").iterdir()))
         observer = Killer(first, second, count)
         begin = time.monotonic()
@@ -240,7 +249,7 @@ def main() -> int:
     parser.add_argument("inputs", nargs="*")
     parser.add_argument("--slides", type=int, default=40)
     parser.add_argument("--port", type=int, default=6399)
-    parser.add_argument("--patience", type=float, default=15, help="seconds for a node to start")
+    parser.add_argument("--patience", type=float, default=180, help="seconds for a node to start")
     args = parser.parse_args()
     # A secret of this cluster's own: its nodes and this program know it, nobody else does.
     os.environ["RAY_AUTH_MODE"] = "token"

@@ -93,8 +93,9 @@ class RayExecutor:
                 f"the Ray cluster has no node with {self._needs()}",
                 fix="Start one with `ray start`, or change --device or inference.cpu_threads.",
             )
-        self._launch()
         while not any(process.ready for process in self._processes):
+            if not self._processes:
+                self._launch()
             self._be_patient()
             self._wait()
 

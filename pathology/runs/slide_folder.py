@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,7 +186,9 @@ class SlideFolder:
         # A slide that was refused before the model saw it names no model.
         if result.model_sha256 not in (None, model_sha256):
             return None
-        whole = all(_is_whole(self.path / file.name, file.rows) for file in result.outputs)
+        # Made once and joined as text: on a folder of ten thousand this is half of the time.
+        folder = str(self.path)
+        whole = all(_is_whole(f"{folder}{os.sep}{file.name}", file.rows) for file in result.outputs)
         return result if whole else None
 
     def _make(self) -> Path:
@@ -201,12 +204,12 @@ class SlideFolder:
         return path
 
 
-def _is_whole(path: Path, rows: int | None) -> bool:
-    if not path.is_file():
-        return False
+def _is_whole(path: str, rows: int | None) -> bool:
     if rows is None:
-        return True
+        return os.path.isfile(path)  # noqa: PTH113 - see above
     try:
-        return int(pq.read_metadata(path).num_rows) == rows
+        # Opened here, so that pyarrow does not look for the file system of a name each time.
+        with pa.OSFile(path) as file:
+            return int(pq.read_metadata(file).num_rows) == rows
     except (OSError, pa.ArrowException):
         return False

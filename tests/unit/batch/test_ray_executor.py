@@ -87,7 +87,9 @@ class Handle:
             case "absent":
                 return Absent(node=self.node, path=str(needed[-1]))
             case "overwritten":
-                return Finished(result=result_of(job))  # the disk says something else
+                other = result_of(job).model_copy(update={"case_id": "written by another process"})
+                SlideFolder(root=job.out_dir, slide_id=job.slide_id).write_result(other)
+                return Finished(result=result_of(job))
         result = result_of(job)
         place = SlideFolder(root=job.out_dir, slide_id=job.slide_id)
         place.write_result(result)

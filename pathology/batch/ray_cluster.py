@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +77,6 @@ class RayCluster:
                 fix="Run the command on a node of the cluster, with --ray-address auto.",
             )
         self._ray = _import_ray()
-        self._secret = False
         self._ours = not self._ray.is_initialized()
         if self._ours:
             self._join(address)
@@ -132,20 +130,9 @@ class RayCluster:
         """Leave the cluster; one that was started for this run ends."""
         if self._ours and self._ray.is_initialized():
             self._ray.shutdown()
-        self._forget()
-
-    def _forget(self) -> None:
-        if self._secret:
-            for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
-                os.environ.pop(name, None)
-            self._secret = False
 
     def _join(self, address: str | None) -> None:
         alone = address is None and not os.environ.get("RAY_ADDRESS")
-        if alone and not any(name.startswith("RAY_AUTH_") for name in os.environ):
-            # A secret of this run alone; Ray would leave one behind in the home folder, mode 644.
-            self._secret = True
-            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
         # A dashboard opens ports that nobody asked for.
         extra = {"include_dashboard": False} if alone else {}
         # Ray gives itself 30 s to start on this machine, which a busy one may not keep.

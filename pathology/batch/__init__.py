@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathology.batch.execution import ExecutorKind, parse_executor
 from pathology.batch.inputs import Inputs, Shard, collect_inputs
 from pathology.batch.observer import Observer, SilentObserver
 from pathology.batch.planning import PlannedSlide, Speed, plan_slides, speed
@@ -11,6 +12,7 @@ from pathology.batch.run import TablesError, score_folder
 
 __all__ = [
     "BundleFactory",
+    "ExecutorKind",
     "Inputs",
     "Observer",
     "PlannedSlide",
@@ -21,6 +23,7 @@ __all__ = [
     "TablesError",
     "collect_inputs",
     "make_factory",
+    "parse_executor",
     "plan_slides",
     "rescore_run",
     "score_folder",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import signal
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
+from pathology.batch.jobs import POLL_SECONDS, JobSource, QueuedJobs
 from pathology.batch.messages import Advanced, Broke, Finished, FromWorker, Job, Ready, Refused
 from pathology.batch.observer import Observer
 from pathology.batch.readers import ReaderFactory
@@ -63,7 +63,7 @@ class LocalExecutor:
     device: str
     observer: Observer
     _workers: list[_Worker] = field(default_factory=list, init=False)
-    _queue: deque[Job] = field(default_factory=deque, init=False)
+    _jobs: JobSource = field(default_factory=lambda: QueuedJobs(()), init=False)
     _on_result: Callable[[SlideResult], None] = field(default=lambda _: None, init=False)
     devices: tuple[str, ...] = field(default=(), init=False)
 
@@ -96,13 +96,13 @@ class LocalExecutor:
                 case _:
                     pass
 
-    def run(self, jobs: Sequence[Job], on_result: Callable[[SlideResult], None]) -> None:
+    def run(self, jobs: JobSource, on_result: Callable[[SlideResult], None]) -> None:
         """Score all jobs, each exactly once; starts the workers that are not yet there.
 
         Parameters
         ----------
         jobs
-            The slides, in the order in which they are begun.
+            The slides.
         on_result
             Called with every result as soon as it is there, in the order of completion.
 
@@ -113,11 +113,13 @@ class LocalExecutor:
         """
         if not self._workers:
             self.start()
-        self._queue.extend(jobs)
+        self._jobs = jobs
         self._on_result = on_result
-        for index in range(1, min(len(self.devices), len(jobs))):
-            self._launch(index)
-        while self._queue or any(worker.job for worker in self._workers):
+        there = {worker.index for worker in self._workers}
+        for index in range(min(len(self.devices), jobs.left)):
+            if index not in there:
+                self._launch(index)
+        while jobs.left or any(worker.job for worker in self._workers):
             self._assign()
             if not self._workers:
                 self._fail_rest()
@@ -158,8 +160,7 @@ class LocalExecutor:
     def _assign(self) -> None:
         for worker in self._workers:
             idle = worker.ready and worker.job is None and worker.process.is_alive()
-            if idle and self._queue:
-                job = self._queue.popleft()
+            if idle and (job := self._jobs.take()) is not None:
                 worker.job = job
                 self.observer.slide_started(job.slide_id, job.request.name)
                 _send(worker, job)
@@ -169,7 +170,10 @@ class LocalExecutor:
         for worker in self._workers:
             by_handle[worker.connection] = worker
             by_handle[worker.process.sentinel] = worker
-        ready = multiprocessing.connection.wait(list(by_handle))  # type: ignore[arg-type]
+        # A slide that another process holds may come free without a word to us.
+        idle = any(worker.ready and worker.job is None for worker in self._workers)
+        limit = POLL_SECONDS if idle and self._jobs.left else None
+        ready = multiprocessing.connection.wait(list(by_handle), limit)  # type: ignore[arg-type]
         for worker in {id(by_handle[item]): by_handle[item] for item in ready}.values():
             message = _receive(worker)
             if message is not None:
@@ -227,12 +231,11 @@ class LocalExecutor:
             )
         if failed_starts >= _START_ATTEMPTS:
             self.observer.note(f"worker {worker.index} does not start ({why}); going on without")
-        elif self._queue:
+        elif self._jobs.left:
             self._launch(worker.index, failed_starts=failed_starts)
 
     def _fail_rest(self) -> None:
-        while self._queue:
-            job = self._queue.popleft()
+        while (job := self._jobs.take()) is not None:
             self._on_result(
                 failed_result(
                     job,

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pathology.batch.executor import LocalExecutor
-from pathology.batch.inputs import Inputs, collect_inputs
+from pathology.batch.execution import ExecutorKind, make_executor
+from pathology.batch.inputs import Inputs, Shard, collect_inputs
+from pathology.batch.jobs import Executor, QueuedJobs
 from pathology.batch.messages import Job
 from pathology.batch.observer import LoggingObserver, Observer, SilentObserver
 from pathology.batch.readers import ReaderFactory, make_factory
@@ -38,7 +39,7 @@ from pathology.runs import (
 )
 from pathology.stain.calibrating import check_model
 
-__all__ = ["TablesError", "score_folder"]
+__all__ = ["FolderRun", "TablesError", "score_folder"]
 
 
 class TablesError(OutputError):
@@ -57,7 +58,7 @@ class TablesError(OutputError):
         self.results = tuple(results)
 
 
-def score_folder(
+def score_folder(  # noqa: PLR0913 - the words of the command line
     inputs: Inputs | Sequence[str | Path],
     out: Path | str,
     *,
@@ -67,6 +68,9 @@ def score_folder(
     mpp: float | None = None,
     regions: Path | None = None,
     force: bool = False,
+    shard: Shard | None = None,
+    executor: ExecutorKind = "local",
+    ray_address: str | None = None,
     observer: Observer | None = None,
 ) -> list[SlideResult]:
     """Score slides into a run folder, or go on where an earlier run of the same kind stopped.
@@ -92,13 +96,19 @@ def score_folder(
         As for :func:`collect_inputs`; only where ``inputs`` are paths.
     force
         Move an earlier run's results to ``previous/`` and start anew.
+    shard
+        Score only one of several disjoint parts; other processes may work on theirs in the same
+        folder. Slides of parts whose processes have died are taken over.
+    executor, ray_address
+        ``local``: worker processes of this machine; ``ray``: those of a Ray cluster.
     observer
         Who is told about progress; None for nobody.
 
     Returns
     -------
     list of SlideResult
-        One for every input slide, in the order of ``results.csv``.
+        One for every input slide (of the part, and what was taken over), in the order of
+        ``results.csv``.
 
     Raises
     ------
@@ -125,18 +135,29 @@ def score_folder(
     ids = inputs.ids
     key = RunKey.of(config, model=factory.name, model_sha256=factory.sha256)
     observer = observer or SilentObserver()
-    executor = LocalExecutor(factory=factory, config=config, device=device, observer=observer)
+    workers = make_executor(
+        executor,
+        factory=factory,
+        config=config,
+        device=device,
+        observer=observer,
+        ray_address=ray_address,
+    )
     try:
-        if device not in ("auto", "cpu"):
-            # Whether there is such a device is known only to torch, in a worker: ask before the
+        if executor == "ray" or device not in ("auto", "cpu"):
+            # Whether there is such a device, or cluster, is known only to a worker: ask before the
             # output folder is touched.
-            executor.start()
+            workers.start()
+        if shard is not None:
+            from pathology.batch.shard_run import score_shard
+
+            return score_shard(inputs, Path(out), key, shard=shard, force=force, executor=workers)
         with RunFolder(Path(out), key, force=force) as folder, RunLog(folder.path) as log:
-            executor.observer = LoggingObserver(observer, log)
-            run = _Run(folder=folder, log=log, inputs=inputs, ids=ids, executor=executor)
+            workers.observer = LoggingObserver(observer, log)
+            run = FolderRun(folder=folder, log=log, inputs=inputs, ids=ids, executor=workers)
             return run.score()
     finally:
-        executor.stop(kill=True)
+        workers.stop(kill=True)
 
 
 def _refuse_unguarded_script() -> None:
@@ -149,20 +170,21 @@ def _refuse_unguarded_script() -> None:
 
 
 @dataclass(kw_only=True)
-class _Run:
+class FolderRun:
     """One call of :func:`score_folder`, with its folder open."""
 
     folder: RunFolder
     log: RunLog
     inputs: Inputs
     ids: Sequence[str]
-    executor: LocalExecutor
+    executor: Executor
     results: dict[str, SlideResult] = field(default_factory=dict)
     started: str = field(default_factory=now)
     _clock: float = field(default_factory=time.monotonic)
 
     @property
     def observer(self) -> Observer:
+        """Who is told about progress."""
         return self.executor.observer
 
     def score(self) -> list[SlideResult]:
@@ -176,8 +198,7 @@ class _Run:
             self.observer.note(note)
         self._write_info(resumed, finished=False)
         try:
-            if todo:
-                self._work(todo)
+            self._work(todo)
         except KeyboardInterrupt:
             self._interrupted(resumed)
             raise
@@ -191,17 +212,18 @@ class _Run:
         for slide_id, request in zip(self.ids, self.inputs.requests, strict=True):
             result = self._done(slide_id, request)
             if result is None:
-                todo.append(
-                    Job(
-                        slide_id=slide_id,
-                        request=request,
-                        out_dir=self.folder.path,
-                        config=self.executor.config,
-                    )
-                )
+                todo.append(self._job(slide_id, request))
             else:
                 self.results[slide_id] = result
         return todo
+
+    def _job(self, slide_id: str, request: SlideRequest) -> Job:
+        return Job(
+            slide_id=slide_id,
+            request=request,
+            out_dir=self.folder.path,
+            config=self.executor.config,
+        )
 
     def _done(self, slide_id: str, request: SlideRequest) -> SlideResult | None:
         try:
@@ -210,8 +232,9 @@ class _Run:
             return None  # missing or unreadable: the worker says so in the slide's own row
 
     def _work(self, todo: Sequence[Job]) -> None:
-        self.executor.run(todo, self._take)
-        self.executor.stop()
+        if todo:
+            self.executor.run(QueuedJobs(todo), self._take)
+            self.executor.stop()
 
     def _take(self, result: SlideResult) -> None:
         self.results[result.slide_id] = result
@@ -232,7 +255,7 @@ class _Run:
 
     def _strangers(self) -> list[str]:
         """Name results of slides that this command does not list: they get no row."""
-        known = set(self.ids)
+        known = self._known()
         folders = (self.folder.path / "slides").iterdir()
         count = sum(entry.is_dir() and entry.name not in known for entry in folders)
         if not count:
@@ -241,6 +264,9 @@ class _Run:
             f"{self.folder.path}: {count} slides of an earlier command are not among the inputs; "
             "their files stay, but results.csv holds the present inputs only"
         ]
+
+    def _known(self) -> set[str]:
+        return set(self.ids)
 
     def _interrupted(self, resumed: int) -> None:
         self.executor.stop(kill=True)

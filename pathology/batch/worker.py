@@ -27,7 +27,7 @@ from pathology.errors import OutputError, PathologyError, ReasonCode
 from pathology.pipeline import Progress, score_slide
 from pathology.runs import SlideResult
 
-__all__ = ["EXIT_DEFECT", "EXIT_ORPHANED", "worker_main"]
+__all__ = ["EXIT_DEFECT", "EXIT_ORPHANED", "score_job", "worker_main"]
 
 #: Exit status of a worker after an unforeseen exception (sysexits.h: EX_SOFTWARE).
 EXIT_DEFECT = 70
@@ -72,7 +72,7 @@ def worker_main(
             return
         connection.send(Ready(devices=devices))
         while (job := connection.recv()) is not None:
-            connection.send(Finished(result=_score(job, reader, _sender(connection))))
+            connection.send(Finished(result=score_job(job, reader, _sender(connection))))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise SystemExit(EXIT_ORPHANED) from None
     except Exception as error:
@@ -80,8 +80,18 @@ def worker_main(
         raise SystemExit(EXIT_DEFECT) from error
 
 
-def _score(job: Job, reader: AnyReader, progress: Callable[[Progress], None]) -> SlideResult:
-    """Score one slide; failures of the machine, not of the slide, become failed rows here."""
+def score_job(job: Job, reader: AnyReader, progress: Callable[[Progress], None]) -> SlideResult:
+    """Score one slide; failures of the machine, not of the slide, become failed rows here.
+
+    Parameters
+    ----------
+    job
+        The slide.
+    reader
+        The loaded model.
+    progress
+        Called as the work goes on.
+    """
     try:
         return score_slide(
             job.request.path,

@@ -15,10 +15,12 @@ from pathology.cli.doctor import doctor
 from pathology.cli.evaluate import evaluate
 from pathology.cli.export import export
 from pathology.cli.ish import ish
+from pathology.cli.merge import merge
 from pathology.cli.models import models
 from pathology.cli.plan import plan
 from pathology.cli.rescore import rescore
 from pathology.cli.review import review
+from pathology.cli.run_status import status
 from pathology.cli.score import score
 from pathology.cli.train import train
 
@@ -59,6 +61,8 @@ def _root(
 
 
 app.command(epilog="Example: her2 score slides/ --out results --export geojson")(score)
+app.command(epilog="Example: her2 merge out-1 out-2 out-3 --out out")(merge)
+app.command(epilog="Example: her2 status results")(status)
 app.command(epilog="Example: her2 demo --out her2-demo")(demo)
 app.command(epilog="Example: her2 plan slides/ manifest.csv")(plan)
 app.command(epilog="Example: her2 doctor")(doctor)

@@ -93,8 +93,27 @@ def score(
         typer.Option(
             "--shard",
             metavar="I/N",
-            help="Score only part I of N disjoint parts of the inputs (by slide id), each into a "
-            "folder of its own.",
+            help="Score only part I of N disjoint parts of the inputs (by slide id), one process "
+            "each, into one shared folder or a folder each (then `her2 merge`).",
+        ),
+    ] = None,
+    executor: Annotated[
+        str,
+        typer.Option(
+            "--executor",
+            metavar="local|ray",
+            help="Where slides are read: this machine, or the nodes of a Ray cluster that see "
+            "the same folders (pip install 'her2-ihc\\[ray]').",
+        ),
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="A",
+            help="auto (the cluster of this node) or HOST:PORT. Default: RAY_ADDRESS, else Ray is "
+            "started on this machine for this run.",
+            show_default=False,
         ),
     ] = None,
     force: Annotated[
@@ -116,11 +135,18 @@ def score(
     and result.json. Every input gets a row: a slide that cannot be read or rightly has no score
     says why and never stops the others. The same command again does only what is missing.
     """
-    from pathology.batch import Shard, TablesError, collect_inputs, score_folder
+    from pathology.batch import (
+        Shard,
+        TablesError,
+        collect_inputs,
+        parse_executor,
+        score_folder,
+    )
     from pathology.cli.display import make_display
     from pathology.cli.export import export_run, parse_kinds
     from pathology.cli.tables import print_results
     from pathology.config import load_config
+    from pathology.runs import is_finished
     from pathology.stain.calibrating import apply_calibration
     from pathology.stain.calibration_file import load_calibration
 
@@ -136,13 +162,20 @@ def score(
     if calibration is not None:
         config = apply_calibration(config, load_calibration(calibration))
     found = collect_inputs(inputs, mpp=mpp, regions=regions, exclude=(out,))
-    if shard is not None:
-        found = found.part(Shard.parse(shard))
+    part = None if shard is None else Shard.parse(shard)
     try:
         with make_display() as display:
             try:
                 results = score_folder(
-                    found, out, config=config, model=model, force=force, observer=display
+                    found,
+                    out,
+                    config=config,
+                    model=model,
+                    force=force,
+                    shard=part,
+                    executor=parse_executor(executor),
+                    ray_address=ray_address,
+                    observer=display,
                 )
             except KeyboardInterrupt:
                 display.line("stopped; the same command goes on from here")
@@ -154,7 +187,9 @@ def score(
     display.print_speed()
     print(f"results in {out}")
     # Last: an export that fails must not hide the scores.
-    if kinds:
+    if kinds and part is not None and not is_finished(out):
+        display.line("nothing is exported before the last shard is done; then: her2 export")
+    elif kinds:
         export_run(out, kinds)
     raise typer.Exit(exit_status(results))
 

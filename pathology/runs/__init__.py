@@ -33,27 +33,39 @@ from pathology.runs.ground import (
 from pathology.runs.ish_import import IshOutcome, apply_ish
 from pathology.runs.jsonschema import generate_result_schema, load_result_schema
 from pathology.runs.layout import make_slide_id, path_text, unique_slide_ids
+from pathology.runs.leases import LEASE_SECONDS, ShardRecord, Watch, read_records
 from pathology.runs.log import (
     RunInfo,
     RunKey,
     RunLog,
     RunOrigin,
+    is_finished,
     now,
     read_run_info,
     write_run_info,
+)
+from pathology.runs.merge import (
+    Joined,
+    MissingSlidesError,
+    gather_parts,
+    merge_runs,
+    write_joined,
 )
 from pathology.runs.readings import NOT_SCORABLE, Reading, ReadingFile, read_readings
 from pathology.runs.result import SCHEMA_VERSION, SlideResult, count_columns, result_from_error
 from pathology.runs.results import read_results, read_rows, read_slide_result, write_results
 from pathology.runs.row import COLUMN_KINDS, PATTERN_COLUMNS, RESULT_COLUMNS, TIER_ORDER, ResultRow
 from pathology.runs.schema import CELL_SCHEMA, RESULT_SCHEMA, TILE_SCHEMA
+from pathology.runs.shard_folder import ShardFolder, read_slide_lists
 from pathology.runs.slide_folder import SlideFolder
+from pathology.runs.state import RunState, ShardState, read_state
 from pathology.runs.tiles import TileRow, read_tiles, write_tiles
 
 __all__ = [
     "CASE_COLUMNS",
     "CELL_SCHEMA",
     "COLUMN_KINDS",
+    "LEASE_SECONDS",
     "NOT_SCORABLE",
     "PATTERN_COLUMNS",
     "RESULT_COLUMNS",
@@ -71,6 +83,8 @@ __all__ = [
     "GridBlock",
     "Ground",
     "IshOutcome",
+    "Joined",
+    "MissingSlidesError",
     "OutputFile",
     "Reading",
     "ReadingFile",
@@ -82,19 +96,27 @@ __all__ = [
     "RunKey",
     "RunLog",
     "RunOrigin",
+    "RunState",
+    "ShardFolder",
+    "ShardRecord",
+    "ShardState",
     "SlideFolder",
     "SlideResult",
     "SpacingBlock",
     "StainBlock",
     "TileRow",
+    "Watch",
     "apply_ish",
     "atomic_write_bytes",
     "count_columns",
     "decode_backdrop",
     "encode_backdrop",
+    "gather_parts",
     "generate_result_schema",
+    "is_finished",
     "load_result_schema",
     "make_slide_id",
+    "merge_runs",
     "now",
     "path_text",
     "read_case_scores",
@@ -104,10 +126,13 @@ __all__ = [
     "read_ground",
     "read_patient_rows",
     "read_readings",
+    "read_records",
     "read_results",
     "read_rows",
     "read_run_info",
+    "read_slide_lists",
     "read_slide_result",
+    "read_state",
     "read_tiles",
     "result_from_error",
     "rewrite_cells",
@@ -115,6 +140,7 @@ __all__ = [
     "unique_slide_ids",
     "write_cases",
     "write_ground",
+    "write_joined",
     "write_results",
     "write_run_info",
     "write_tiles",

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from pathology.errors import ReasonCode, SlideError
+from pathology.runs.processes import machine_tag
 
 __all__ = [
     "TEMP_MARK",
@@ -121,6 +122,11 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _process_tag() -> str:
+    """Name this process; two machines that share a folder may have equal process numbers."""
+    return f"{machine_tag()}-{os.getpid()}"
+
+
 class AtomicFile:
     """Write one file that appears under its name only when it is complete.
 
@@ -149,7 +155,7 @@ class AtomicFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._temporary = path.with_name(f".{path.name}{TEMP_MARK}{os.getpid()}")
+        self._temporary = path.with_name(f".{path.name}{TEMP_MARK}{_process_tag()}")
         self._stream: BinaryIO | None = None
         # Exclusive creation does not follow a link that someone left under this name.
         with disk_errors(path):

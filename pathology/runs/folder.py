@@ -5,18 +5,27 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 from pathology.errors import OutputError, SlideError
 from pathology.provenance import SlideIdentity
 from pathology.runs.atomic import disk_errors, is_temporary, remove_temporary, sync_folder
-from pathology.runs.layout import LOCK, PREVIOUS, RUN, SLIDES, slide_folder
+from pathology.runs.layout import (
+    CLAIMS,
+    LOCK,
+    PREVIOUS,
+    RUN,
+    SHARDS,
+    SLIDES,
+    slide_folder,
+)
+from pathology.runs.leases import Watch, read_records
 from pathology.runs.lock import RunLock
 from pathology.runs.log import RunInfo, RunKey, read_run_info, write_run_info
 from pathology.runs.result import SlideResult
 from pathology.runs.slide_folder import SlideFolder
 
-__all__ = ["MIN_FREE_BYTES", "RunFolder"]
+__all__ = ["MIN_FREE_BYTES", "RunFolder", "refuse_living_shards"]
 
 #: Free space without which a run does not begin: the tables and pictures of one small slide.
 MIN_FREE_BYTES: Final = 16 * 1024 * 1024
@@ -54,6 +63,9 @@ class RunFolder:
     'a-1'
     """
 
+    #: Whether other processes may work in the folder at the same time.
+    SHARED: ClassVar[bool] = False
+
     def __init__(
         self,
         path: Path,
@@ -65,11 +77,10 @@ class RunFolder:
         self.path = _make_folder(path)
         self.key = key
         _refuse_foreign(self.path)
-        self._lock = RunLock(self.path / LOCK)
+        self._lock = RunLock(self.path / LOCK, shared=self.SHARED)
         try:
             self._check_space(min_free_bytes)
-            self._remove_leftovers()
-            self._bind(force=force)
+            self._prepare(force=force)
         except SlideError as error:
             self._lock.release()
             raise OutputError(error.message, fix=error.fix) from error
@@ -134,6 +145,11 @@ class RunFolder:
                 fix="Free some space or name a folder on another disk.",
             )
 
+    def _prepare(self, *, force: bool) -> None:
+        refuse_living_shards(self.path)
+        self._remove_leftovers()
+        self._bind(force=force)
+
     def _remove_leftovers(self) -> None:
         remove_temporary(self.path)
         slides = self.path / SLIDES
@@ -146,6 +162,8 @@ class RunFolder:
             for entry in slides.iterdir():
                 if entry.is_dir() and not entry.is_symlink():
                     remove_temporary(entry)
+        # Of dead processes only: nobody else is here.
+        shutil.rmtree(self.path / SHARDS / CLAIMS, ignore_errors=True)
 
     def _bind(self, *, force: bool) -> None:
         if (self.path / RUN).exists():
@@ -159,10 +177,29 @@ class RunFolder:
                     fix="Name another folder, or give --force to move that run to "
                     f"{PREVIOUS}/ and start anew.",
                 )
-        with disk_errors(self.path):
-            (self.path / SLIDES).mkdir(exist_ok=True)
+        # First, so that a folder with anything in it is known for ours.
         if not (self.path / RUN).exists():
             write_run_info(self.path, self.key, None)
+        with disk_errors(self.path):
+            (self.path / SLIDES).mkdir(exist_ok=True)
+
+
+def refuse_living_shards(root: Path) -> None:
+    """Refuse a folder in which shards are at work: a run alone would cross them.
+
+    Raises
+    ------
+    OutputError
+        Naming the processes.
+    """
+    watch = Watch(root / SHARDS)
+    living = [record for record in read_records(root / SHARDS) if watch.is_alive(record.owner)]
+    if living:
+        names = [f"shard {r.index}/{r.count}, process {r.pid} on {r.host}" for r in living]
+        raise OutputError(
+            f"{root}: shards are working in this output folder ({_short(names)})",
+            fix="Wait for them; `her2 status` shows how far they are.",
+        )
 
 
 def _make_folder(path: Path) -> Path:
@@ -192,7 +229,7 @@ def _refuse_foreign(path: Path) -> None:
         # Says so itself if it is the run.json of another program.
         read_run_info(path)
         return
-    ours = {LOCK, PREVIOUS, *_DROPPINGS}
+    ours = {LOCK, PREVIOUS, SHARDS, *_DROPPINGS}
     foreign = [name for name in names if name not in ours and not is_temporary(name)]
     if foreign:
         raise OutputError(

@@ -14,6 +14,7 @@ __all__ = [
     "BACKDROP",
     "CASES_CSV",
     "CELLS",
+    "CLAIMS",
     "HEATMAP",
     "ISH_CSV",
     "ISH_JSON",
@@ -26,6 +27,7 @@ __all__ = [
     "RESULTS_CSV",
     "RESULTS_PARQUET",
     "RUN",
+    "SHARDS",
     "SLIDES",
     "TILES",
     "TISSUE",
@@ -45,6 +47,8 @@ RUN = "run.json"
 LOG = "log.jsonl"
 LOCK = ".her2.lock"
 SLIDES = "slides"
+SHARDS = "shards"
+CLAIMS = "claims"
 PREVIOUS = "previous"
 RESULT = "result.json"
 CELLS = "cells.parquet"

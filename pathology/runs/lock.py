@@ -34,6 +34,9 @@ class RunLock:
     ----------
     path
         The lock file; created where there is none.
+    shared
+        Let others in that ask for the same, and keep out those that want the folder alone. Where
+        the file system has no locks, nothing is kept out; the leases of shards say who is there.
 
     Raises
     ------
@@ -48,8 +51,9 @@ class RunLock:
     ...     lock.release()
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
         self._path = path
+        self._shared = shared
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         try:
             self._handle = os.open(path, flags, 0o644)
@@ -60,7 +64,8 @@ class RunLock:
             ) from error
         try:
             self._acquire()
-            self._sign()
+            if not shared:
+                self._sign()
         except BaseException:
             os.close(self._handle)
             raise
@@ -69,7 +74,8 @@ class RunLock:
         """Give the folder free; the file stays, as removing it would race with the next run."""
         if self._handle < 0:
             return
-        os.ftruncate(self._handle, 0)
+        if not self._shared:
+            os.ftruncate(self._handle, 0)
         # Said aloud, because a forked process may hold the same file open a little longer.
         _unlock(self._handle)
         os.close(self._handle)
@@ -77,7 +83,7 @@ class RunLock:
 
     def _acquire(self) -> None:
         try:
-            _lock(self._handle)
+            _lock(self._handle, shared=self._shared)
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 raise self._busy() from error
@@ -124,19 +130,23 @@ class RunLock:
 
 if sys.platform == "win32":
 
-    def _lock(handle: int) -> None:
+    def _lock(handle: int, *, shared: bool) -> None:
+        if shared:
+            # There is no shared lock here; the leases alone say who is in the folder.
+            return
         # Far behind the content, so that the content stays readable.
         os.lseek(handle, 1 << 20, os.SEEK_SET)
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
 
     def _unlock(handle: int) -> None:
         os.lseek(handle, 1 << 20, os.SEEK_SET)
-        msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
+        with suppress(OSError):  # a shared one holds nothing
+            msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
 
 else:
 
-    def _lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _lock(handle: int, *, shared: bool) -> None:
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
     def _unlock(handle: int) -> None:
         # A file system without locks has none to give back.

@@ -15,6 +15,7 @@ from pathology.config import Config, list_problems, load_config
 from pathology.errors import OutputError, SlideError
 from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.layout import LOG, RUN, path_text
+from pathology.runs.leases import ShardRecord
 
 __all__ = [
     "LogLevel",
@@ -22,6 +23,7 @@ __all__ = [
     "RunKey",
     "RunLog",
     "RunOrigin",
+    "is_finished",
     "now",
     "read_run_info",
     "write_run_info",
@@ -168,6 +170,8 @@ class RunInfo(_Record):
         The run that this one was made from; None where slides were read.
     readers
         Slides by what read their pixels: ``direct``, ``openslide`` or ``memory``.
+    parts
+        The processes that read the slides, where a run was split over several.
     """
 
     command: tuple[str, ...]
@@ -180,6 +184,7 @@ class RunInfo(_Record):
     counts: Annotated[dict[str, int], Field(default_factory=dict)]
     rescored: RunOrigin | None = None
     readers: dict[str, int] = Field(default_factory=dict)
+    parts: tuple[ShardRecord, ...] = ()
 
 
 def now() -> str:
@@ -251,6 +256,18 @@ def read_run_info(folder: Path) -> tuple[RunKey, RunInfo | None]:
         raise OutputError(f"{path}: does not describe a run of this version", fix=fix) from error
 
 
+def is_finished(folder: Path) -> bool:
+    """Tell whether the last run in a folder came to its end.
+
+    Raises
+    ------
+    OutputError
+        As for :func:`read_run_info`.
+    """
+    _, info = read_run_info(folder)
+    return info is not None and info.finished is not None
+
+
 class RunLog:
     """Append events to ``log.jsonl``, one JSON object per line.
 
@@ -261,6 +278,9 @@ class RunLog:
     ----------
     folder
         The run folder.
+    name
+        Name of the file; shards have one each, as lines of several hosts would mix on a network
+        file system.
 
     Raises
     ------
@@ -278,8 +298,8 @@ class RunLog:
     ('slide_failed', 'unreadable')
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / LOG
+    def __init__(self, folder: Path, name: str = LOG) -> None:
+        self.path = folder / name
         self.dropped = 0
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         try:

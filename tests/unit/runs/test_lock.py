@@ -68,7 +68,7 @@ def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def _without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unsupported(handle: int) -> None:
+    def unsupported(handle: int, *, shared: bool) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(module, "_lock", unsupported)

@@ -1,0 +1,222 @@
+"""Score thousands of tiny slides in one folder: overhead a slide, memory, and the resume scan.
+
+Overhead is what the run takes beyond scoring and pictures: listing, planning, handing out, writing
+tables and result files, syncing. It is the time of the whole run less the time that the worker
+spends in `score_slide` outside of the writing of files. One worker, so that times add up.
+
+Run it so: python scripts/benchmark_many.py --slides 10000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathology.batch import SilentObserver, collect_inputs, score_folder, worker
+from pathology.cells.reader import TileReader
+from pathology.config import Config, load_config
+from pathology.runs import RunFolder, RunKey, SlideFolder, SlideResult
+from pathology.runs.atomic import AtomicFile
+from pathology.synthesis.tiff import write_pyramid
+from pathology.testing.fake_model import FakeModel
+from pathology.tiling import InputSpec
+
+#: As little scoring as there can be; the overhead does not depend on it.
+QUICK = (
+    "tiling.tile_px=256",
+    "scoring.bootstrap_replicates=50",
+    "stain.probes=2",
+    "report.overview_px=300",
+)
+#: Different slides; the others are links to one of them.
+ORIGINALS = 4
+
+
+class Clock:
+    """Add up the seconds spent in some functions of this process."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {"score": 0.0, "write": 0.0}
+        self._deep = 0
+
+    def around(self, name: str, function: Any) -> Any:
+        """Return the function with its time added up."""
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            nested = name == "write" and self._deep
+            self._deep += name == "write"
+            begin = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._deep -= name == "write"
+                if not nested:
+                    self.seconds[name] += time.perf_counter() - begin
+
+        return timed
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedFactory:
+    """Load the model without a network, and take the time in its worker."""
+
+    journal: Path
+    name: str = "fake/1.0.0"
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of what stands for weights."""
+        return FakeModel().sha256
+
+    @property
+    def spec(self) -> InputSpec:
+        """What the model wants to see."""
+        return FakeModel().spec
+
+    def devices(self, device: str) -> tuple[str, ...]:
+        """Return the CPU."""
+        del device
+        return ("cpu",)
+
+    def open(self, device: str, config: Config) -> TileReader:
+        """Put the clock around what is measured."""
+        del device
+        clock = Clock()
+        score = clock.around("score", worker.score_slide)
+        for kind, names in ((AtomicFile, ("commit",)), (SlideFolder, ("begin", "write_result"))):
+            for name in names:
+                setattr(kind, name, clock.around("write", getattr(kind, name)))
+
+        def scored(*args: Any, **kwargs: Any) -> SlideResult:
+            result: SlideResult = score(*args, **kwargs)
+            with self.journal.open("a") as file:
+                file.write(json.dumps({**clock.seconds, "rss_mb": rss_mb()}) + "\n")
+            return result
+
+        worker.score_slide = scored
+        return FakeModel(config)
+
+
+def rss_mb() -> float:
+    """Return the memory of this process now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+class Memory(SilentObserver):
+    """Note the memory of this process as slides come in."""
+
+    def __init__(self) -> None:
+        self.rss_mb: list[float] = []
+
+    def slide_finished(self, result: SlideResult) -> None:
+        """Take a sample."""
+        del result
+        self.rss_mb.append(rss_mb())
+
+
+def paint(folder: Path, count: int) -> None:
+    """Write a few slides of 0.02 mm² and link the rest."""
+    folder.mkdir()
+    stain = load_config().stain
+    y, x = np.mgrid[:256, :288]
+    radius = np.hypot(x % 32 - 15.5, y % 32 - 15.5) / 2
+    for number in range(count):
+        path = folder / f"slide-{number:05d}.tif"
+        if number >= ORIGINALS:
+            os.link(folder / f"slide-{number % ORIGINALS:05d}.tif", path)
+            continue
+        blue = 0.12 + 0.7 * np.clip(4.5 - radius, 0, 1)
+        brown = 0.3 * number * np.clip(1.25 - np.abs(radius - 6.5), 0, 1)
+        od = blue[..., None] * np.array(stain.haematoxylin) + brown[..., None] * np.array(stain.dab)
+        od[:32], od[-32:], od[:, :32], od[:, -32:] = 0, 0, 0, 0
+        pixels = np.clip(np.round(240 * 10**-od), 0, 255).astype(np.uint8)
+        write_pyramid(path, pixels, mpp=0.5, levels=2, compression="deflate")
+
+
+def sync_ms(folder: Path) -> float:
+    """Return how long this disk takes to make one small file durable, which nothing can save."""
+    begin = time.perf_counter()
+    for number in range(50):
+        with AtomicFile(folder / f"sync-{number}") as file:
+            file.stream.write(b"x" * 2000)
+    return (time.perf_counter() - begin) / 50 * 1e3
+
+
+def growth(samples: list[float]) -> str:
+    """Compare the memory in the last tenth of a run with the second one."""
+    tenth = max(len(samples) // 10, 1)
+    early, late = np.median(samples[tenth : 2 * tenth] or samples), np.median(samples[-tenth:])
+    return f"{early:.0f} -> {late:.0f} MB ({100 * (late / early - 1):+.1f} %)"
+
+
+def measure(place: Path, count: int) -> dict[str, float]:
+    slides, out, journal = place / "slides", place / "out", place / "journal"
+    paint(slides, count)
+    config = load_config(overrides=[*QUICK])
+    factory = TimedFactory(journal=journal)
+    memory = Memory()
+    begin = time.perf_counter()
+    results = score_folder(
+        [slides], out, config=config, model=factory, device="cpu", observer=memory
+    )
+    total = time.perf_counter() - begin
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    last = lines[-1]
+    overhead = total - (last["score"] - last["write"])
+    begin = time.perf_counter()
+    again = score_folder([slides], out, config=config, model=factory, device="cpu")
+    resumed = time.perf_counter() - begin
+    scan = scan_seconds(slides, out, config, factory)
+    print(f"{len(results)} slides, {sum(r.status == 'scored' for r in again)} scored")
+    print(f"whole run             {total:.1f} s; in score_slide {last['score']:.1f} s")
+    print(
+        f"  of it writing       {last['write']:.1f} s "
+        f"({1e3 * last['write'] / count:.1f} ms a slide)"
+    )
+    print(f"overhead              {1e3 * overhead / count:.1f} ms a slide (limit 30)")
+    print(f"one file made durable {sync_ms(place):.1f} ms on this disk")
+    print(f"the same command      {resumed:.1f} s; 10,000 would be {resumed / count * 1e4:.1f} s")
+    print(
+        f"  of it the scan      {scan:.1f} s; 10,000 would be {scan / count * 1e4:.1f} s (limit 10)"
+    )
+    print(f"memory of the command {growth(memory.rss_mb)}")
+    print(f"memory of the worker  {growth([line['rss_mb'] for line in lines])}")
+    return {"overhead_ms": 1e3 * overhead / count, "scan_s": scan, "resume_s": resumed}
+
+
+def scan_seconds(slides: Path, out: Path, config: Config, factory: TimedFactory) -> float:
+    """Time only what tells that a slide is done: its identity, its result, its files."""
+    from pathology.pipeline import slide_identity
+
+    key = RunKey.of(config, model=factory.name, model_sha256=factory.sha256)
+    found = collect_inputs([slides])
+    with RunFolder(out, key) as folder:
+        begin = time.perf_counter()
+        for slide_id, request in zip(found.ids, found.requests, strict=True):
+            if not folder.is_done(slide_id, slide_identity(request)):
+                raise SystemExit(f"{slide_id} is not done")
+        return time.perf_counter() - begin
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--slides", type=int, default=10_000)
+    parser.add_argument("--place", type=Path, help="folder on the disk to measure")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=args.place) as name:
+        figures = measure(Path(name), args.slides)
+    return 0 if figures["overhead_ms"] <= 30 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

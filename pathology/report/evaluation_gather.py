@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -29,18 +28,11 @@ from pathology.runs import (
     read_results,
     read_rows,
 )
+from pathology.runs.reference import REFUSALS, refuse_reference
 from pathology.stain.calibration import load_calibration
 from pathology.types import AnyArray
 
 __all__ = ["REFUSALS", "ContinuousColumns", "Gathered", "Refused", "gather_study"]
-
-#: Why a reading is refused, in words.
-REFUSALS: Final = {
-    "calibration_slide": "the calibration was fitted on this slide",
-    "saw_score": "the reader had seen the program's score",
-    "control_slide": "a control slide is nobody's result",
-    "unknown_slide": "there is no such slide in the results",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +165,9 @@ def gather_study(
     accepted: list[Reading] = []
     refused: list[Refused] = []
     for reading in readings:
-        reason = _refusal(reading, by_id.get(reading.slide_id), taken)
+        reason = refuse_reference(
+            by_id.get(reading.slide_id), saw_score=reading.saw_score, calibration_slides=taken
+        )
         if reason:
             refused.append(Refused(reading=reading, reason=reason))
         else:
@@ -251,16 +245,6 @@ def _calibration_slides(
 
 def _is_used(identity: SlideIdentity | None, used: set[tuple[str, int]]) -> bool:
     return identity is not None and (identity.quickhash, identity.size) in used
-
-
-def _refusal(reading: Reading, row: ResultRow | None, taken: set[str]) -> str | None:
-    if row is None:
-        return "unknown_slide"
-    if row.role == "control":
-        return "control_slide"
-    if row.slide_id in taken:
-        return "calibration_slide"
-    return "saw_score" if reading.saw_score else None
 
 
 def _join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -246,7 +246,7 @@ def _read_set(
             place = score(device)
         except PathologyError as error:
             # The first device worked, so it is this one that does not.
-            missing[device] = str(error)
+            missing[device] = error.message
             tell(f"{device}: not tested ({error})")
             continue
         others.append(compare(place, device))
@@ -259,7 +259,7 @@ def _read_set(
         repeat=repeat,
         others=tuple(others),
         missing=missing,
-        memory_mib=_worker_memory_mib(),
+        memory_mib=_worker_memory_mib() if _anything_read(main) else None,
     )
 
 
@@ -267,6 +267,12 @@ def _used_device(run_dir: Path) -> str:
     """Return what ``auto`` came to."""
     _, info = read_run_info(run_dir)
     return "" if info is None else info.device
+
+
+def _anything_read(run_dir: Path) -> bool:
+    """Tell whether this command read a slide into a run, or found all of it done."""
+    _, info = read_run_info(run_dir)
+    return info is not None and info.counts.get("resumed", 0) < info.counts.get("slides", 0)
 
 
 def _plain(device: str) -> str:

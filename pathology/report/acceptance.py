@@ -77,7 +77,7 @@ def render_acceptance(accepted: Acceptance) -> str:
         .render(
             accepted=accepted,
             overall=label,
-            overall_text=text,
+            overall_text=_overall_text(accepted, text),
             overall_colour=_OUTCOMES.get(accepted.overall, _OUTCOMES["not_tested"])[1],
             counts=[(word, accepted.count(key)) for key, (word, _) in _OUTCOMES.items()],
             sets=[_set_rows(accepted, evidence) for evidence in accepted.evidence],
@@ -86,6 +86,27 @@ def render_acceptance(accepted: Acceptance) -> str:
             ],
         )
     )
+
+
+def _overall_text(accepted: Acceptance, text: str) -> str:
+    n = accepted.count("not_tested")
+    if not n or accepted.overall == "incomplete":
+        return text
+    return f"{text} {n} {'was' if n == 1 else 'were'} not tested."
+
+
+def _plain_outcome(text: str) -> str:
+    """Write ``not_scorable:no_tissue;...`` in words.
+
+    Examples
+    --------
+    >>> _plain_outcome("not_scorable:no_tumour;not_scorable:too_few_cells"), _plain_outcome("0;1+")
+    ('not scorable: no tumour or too few cells', '0 or 1+')
+    """
+    status, colon, _ = text.partition(":")
+    names = [part.rpartition(":")[2] for part in text.split(";")]
+    words = " or ".join(names).replace("_", " ")
+    return f"{status.replace('_', ' ')}: {words}" if colon else words
 
 
 def _set_rows(accepted: Acceptance, evidence: SetEvidence) -> dict[str, Any]:
@@ -145,8 +166,8 @@ def _slide_row(fact: SlideFact) -> dict[str, Any]:
     word = {True: "as expected", False: "differs", None: "–"}[right]
     return {
         "slide_id": result.slide_id,
-        "expected": fact.expected.text if fact.expected else "–",
-        "found": fact.found_text,
+        "expected": _plain_outcome(fact.expected.text) if fact.expected else "–",
+        "found": _plain_outcome(fact.found_text),
         "word": REFUSALS[fact.refused] if fact.refused else word,
         "colour": _OUTCOMES[{True: "pass", False: "fail", None: "reported"}[right]][1],
         "distance": "–" if fact.distance_pp is None else f"{fact.distance_pp:.1f}",

@@ -20,6 +20,7 @@ from pathology.errors import OutputError, UsageError
 from pathology.provenance import SlideIdentity
 from pathology.runs import (
     COLUMN_KINDS,
+    TIER_ORDER,
     Reading,
     ReadingFile,
     ResultRow,
@@ -284,11 +285,13 @@ def _study(
     readings = np.full((len(rows), len(readers)), NOT_READ, dtype=np.int8)
     ish = np.full(readings.shape, -1, dtype=np.int8)
     numbers = np.full(readings.shape, np.nan)
+    tiers = np.full(readings.shape, -1, dtype=np.int8)
     for reading in accepted:
         cell = place[reading.slide_id], column[reading.reader]
         readings[cell] = _code(reading.score)
         if reading.tier is not None:
             ish[cell] = reading.tier == "her2_low"
+            tiers[cell] = _tier_code(reading.tier)
         if reading.value is not None:
             numbers[cell] = reading.value
     patients = _told(accepted, "patient_id", place, [None] * len(rows))
@@ -300,12 +303,18 @@ def _study(
         readers=readers,
         readings=readings,
         ish=ish,
+        program_tier=np.array([_tier_code(row.her2_tier) for row in rows], dtype=np.int8),
+        tiers=tiers,
     )
     return study, patients, numbers
 
 
 def _code(score: str | None) -> int:
     return SCORES.index(score) if score in SCORES else NO_SCORE
+
+
+def _tier_code(tier: str | None) -> int:
+    return TIER_ORDER.index(tier) if tier in TIER_ORDER else -1
 
 
 def _site(row: ResultRow) -> str | None:

@@ -258,6 +258,7 @@ def test_wrong_words_are_a_usage_error(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 def test_the_bundled_model_is_accepted_on_this_machine(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

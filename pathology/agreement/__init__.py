@@ -25,6 +25,7 @@ from pathology.agreement.patients import patient_codes
 from pathology.agreement.shares import CUTS, Share
 from pathology.agreement.study import CONSENSUS, Evaluation, Options, Study, evaluate_study
 from pathology.agreement.sums import Bootstrap, Estimate, percentiles, resample
+from pathology.agreement.tiers import TierComparison, compare_tiers
 
 __all__ = [
     "CONSENSUS",
@@ -47,11 +48,13 @@ __all__ = [
     "Share",
     "Study",
     "TieRule",
+    "TierComparison",
     "agreement_weights",
     "bland_altman",
     "cohen_kappa",
     "compare_numbers",
     "compare_readings",
+    "compare_tiers",
     "consensus",
     "evaluate_study",
     "fleiss_kappa",

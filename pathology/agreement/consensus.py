@@ -19,7 +19,11 @@ TIE_RULES: tuple[TieRule, ...] = ("leave-out", "lower", "higher")
 
 
 def consensus(
-    readings: AnyArray, *, ties: TieRule = "leave-out", min_readings: int = 2
+    readings: AnyArray,
+    *,
+    ties: TieRule = "leave-out",
+    min_readings: int = 2,
+    categories: int = N_SCORES,
 ) -> tuple[AnyArray, BoolArray]:
     """Return the score that more readers gave than any other (plurality).
 
@@ -35,6 +39,8 @@ def consensus(
         One of :data:`TIE_RULES`.
     min_readings
         Readings (scored or not) below which there is no consensus.
+    categories
+        Number of scores: four, or that of another scale coded in the same way.
 
     Returns
     -------
@@ -56,14 +62,14 @@ def consensus(
     if ties not in TIE_RULES:
         raise ValueError(f"ties {ties!r} is not one of {', '.join(TIE_RULES)}")
     # Column 0 is "no score"; what was not read stays negative and is not counted.
-    votes = count_readings(readings - NO_SCORE, N_SCORES + 1)
+    votes = count_readings(readings - NO_SCORE, categories + 1)
     enough = votes.sum(axis=1) >= max(1, min_readings)
     top = (votes == votes.max(axis=1, keepdims=True)) & (votes > 0)
     tied = enough & (top.sum(axis=1) > 1)
     # The first or last score among those with most votes, if there is one.
     scores = top[:, 1:]
     lowest = scores.argmax(axis=1)
-    highest = N_SCORES - 1 - scores[:, ::-1].argmax(axis=1)
+    highest = categories - 1 - scores[:, ::-1].argmax(axis=1)
     chosen = np.where(scores.any(axis=1), highest if ties == "higher" else lowest, NO_SCORE)
     known = enough & ~tied if ties == "leave-out" else enough
     return np.where(known, chosen, NOT_READ).astype(np.int8), tied

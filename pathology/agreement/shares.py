@@ -30,11 +30,13 @@ __all__ = [
     "Unscored",
     "pair_terms",
     "share_estimates",
+    "share_of",
     "table_of",
 ]
 
 #: The whole score; then score against cut-off; then low against null and ultralow.
-Cut = Literal["all", ">=1+", ">=2+", "3+", "low"]
+Cut = Literal["all", ">=1+", ">=2+", "3+", "low", "tier"]
+#: Those that a table of scores answers; ``tier`` needs a table of its own.
 CUTS: Final[tuple[Cut, ...]] = ("all", ">=1+", ">=2+", "3+", "low")
 #: Of all slides, of those that the reference calls positive, or negative.
 Kind = Literal["overall", "positive", "negative"]
@@ -200,22 +202,57 @@ def share_estimates(drawn: Resampled, *, slides: int) -> tuple[Share, ...]:
     [('all', 'overall', 3, 4), ('>=1+', 'overall', 4, 4)]
     """
     names, above, below = _masks()
-    agreeing, totals = drawn.per_patient @ above, drawn.per_patient @ below
-    replicates = None
-    if len(drawn.per_patient) < slides:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            replicates = (drawn.sums @ above) / (drawn.sums @ below)
     return tuple(
-        _share(
-            name,
-            int(agreeing[:, column].sum()),
-            int(totals[:, column].sum()),
-            None if replicates is None else replicates[:, column],
-            int((totals[:, column] > 0).sum()),
-            drawn.confidence,
-        )
+        share_of(name, drawn, above[:, [column]], below[:, [column]], slides=slides)
         for column, name in enumerate(names)
     )
+
+
+def share_of(
+    name: tuple[Cut, Kind, Unscored],
+    drawn: Resampled,
+    above: AnyArray,
+    below: AnyArray,
+    *,
+    slides: int | None = None,
+) -> Share:
+    """Compute one agreement with its interval.
+
+    Parameters
+    ----------
+    name
+        What is agreed on, on which slides, and what becomes of slides without a score.
+    drawn
+        Sums of f terms.
+    above, below
+        (f, 1): the terms that are added up above and below the line.
+    slides
+        Number of slides; more than there are patients means that slides are not independent. None
+        takes all that ``below`` counts.
+
+    Returns
+    -------
+    Share
+        The agreement.
+
+    Examples
+    --------
+    >>> from pathology.agreement.sums import Bootstrap, resample
+    >>> drawn = resample(np.eye(2)[[0, 0, 1]], np.arange(3), Bootstrap())
+    >>> first = np.array([[1.0], [0.0]])
+    >>> share_of(("all", "overall", "left_out"), drawn, first, np.ones((2, 1))).agreeing
+    2
+    """
+    agreeing, totals = (drawn.per_patient @ above)[:, 0], (drawn.per_patient @ below)[:, 0]
+    counted = int(totals.sum()) if slides is None else slides
+    replicates = None
+    if len(drawn.per_patient) < counted:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            replicates = ((drawn.sums @ above) / (drawn.sums @ below))[:, 0]
+    return _share(
+        name, int(agreeing.sum()), int(totals.sum()), replicates, int((totals > 0).sum()),
+        drawn.confidence,
+    )  # fmt: skip
 
 
 def _share(

@@ -15,6 +15,13 @@ from pathology.agreement.consensus import TIE_RULES, TieRule, consensus, ish_neg
 from pathology.agreement.leave_one_out import LeaveOneOut, leave_one_out
 from pathology.agreement.panel_study import PanelAgreement, panel_agreement
 from pathology.agreement.sums import Bootstrap
+from pathology.agreement.tiers import (
+    TierComparison,
+    compare_tiers,
+    consensus_tiers,
+    implied_tiers,
+)
+from pathology.scoring.tiers import TIER_ORDER
 from pathology.types import AnyArray, BoolArray, IntArray
 
 __all__ = ["CONSENSUS", "Evaluation", "Options", "Reference", "Study", "evaluate_study"]
@@ -45,6 +52,10 @@ class Study:
         (n, r) int8: 0 to 3, -1 for "no score", -2 for "not read".
     ish
         (n, r) int8: 1 where the reader's tier says ISH-negative, 0 for another tier, -1 for none.
+    program_tier
+        (n,) int8: place of the program's tier in ``TIER_ORDER``, -1 without one; None for no tiers.
+    tiers
+        (n, r) int8: tiers that the readers gave, -1 for none; None for no tiers.
 
     Raises
     ------
@@ -59,6 +70,8 @@ class Study:
     readers: tuple[str, ...]
     readings: AnyArray
     ish: AnyArray
+    program_tier: AnyArray | None = None
+    tiers: AnyArray | None = None
 
     def __post_init__(self) -> None:
         n, r = len(self.slides), len(self.readers)
@@ -73,6 +86,14 @@ class Study:
             raise ValueError("the program gives every slide a score or none")
         if n and (self.readings.min() < NOT_READ or self.readings.max() >= N_SCORES):
             raise ValueError("readings hold unknown codes")
+        for name, codes, shape in (
+            ("program_tier", self.program_tier, (n,)), ("tiers", self.tiers, (n, r)),
+        ):  # fmt: skip
+            if codes is not None and (
+                codes.shape != shape
+                or (codes.size and not -1 <= codes.min() <= codes.max() < len(TIER_ORDER))
+            ):
+                raise ValueError(f"{name} must be {shape} places in the order of the tiers, or -1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +159,8 @@ class Evaluation:
         The readers among themselves; None with one reader.
     leave_one_out
         Each reader, and the program, against the other readers; empty with fewer than three.
+    tiers
+        The program's tiers against those of the reference; None where no reader gave a tier.
     """
 
     reference: Reference
@@ -146,6 +169,7 @@ class Evaluation:
     by_reader: tuple[tuple[str, Comparison], ...]
     panel: PanelAgreement | None
     leave_one_out: tuple[LeaveOneOut, ...]
+    tiers: TierComparison | None = None
 
 
 def make_reference(study: Study, options: Options) -> Reference:
@@ -239,6 +263,22 @@ def evaluate_study(study: Study, options: Options | None = None) -> Evaluation:
             ties=chosen.ties,
             bootstrap=chosen.bootstrap,
         ),
+        tiers=_tiers(study, reference.name, chosen),
+    )
+
+
+def _tiers(study: Study, name: str, options: Options) -> TierComparison | None:
+    """Compare the tiers, where a reader gave any."""
+    if study.tiers is None or study.program_tier is None or not (study.tiers >= 0).any():
+        return None
+    theirs = implied_tiers(study.readings, study.tiers)
+    if name in study.readers:
+        reference = theirs[:, study.readers.index(name)]
+    else:
+        least = _MIN_READINGS if len(study.readers) > 1 else 1
+        reference = consensus_tiers(theirs, ties=options.ties, min_readings=least)
+    return compare_tiers(
+        reference, study.program_tier, patient=study.patient, bootstrap=options.bootstrap
     )
 
 

@@ -129,6 +129,7 @@ def collect_inputs(
     mpp: float | None = None,
     regions: Path | None = None,
     exclude: Sequence[Path] = (),
+    truth: bool = False,
 ) -> Inputs:
     """Turn files, folders and manifests into requests.
 
@@ -142,6 +143,8 @@ def collect_inputs(
         Folder with GeoJSON files named like the slides (``a.geojson`` for ``a.svs``).
     exclude
         Folders that are not searched, such as the output folder.
+    truth
+        As for :func:`~pathology.batch.manifest.read_manifest`.
 
     Returns
     -------
@@ -166,7 +169,7 @@ def collect_inputs(
         if not (item.exists() or item.is_symlink()):
             raise UsageError(f"{item}: there is no such file or folder", fix="Check the path.")
     found = find_slides(searched, exclude=exclude, is_output=_is_run_folder)
-    rows = [row for item in manifests for row in _whole(read_manifest(item, mpp=mpp))]
+    rows = [row for item in manifests for row in _whole(read_manifest(item, mpp=mpp, truth=truth))]
     requests = _merge([_request(slide, mpp) for slide in found.slides], rows)
     if not requests:
         raise _nothing_found(places, found.skipped)

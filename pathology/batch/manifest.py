@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pathology.acceptance.expected import ExpectedOutcome
+from pathology.acceptance.facts import Stated
 from pathology.errors import UsageError
 from pathology.pipeline import SlideRequest
 from pathology.runs import path_text
 
-__all__ = ["MANIFEST_COLUMNS", "read_manifest"]
+__all__ = ["MANIFEST_COLUMNS", "TRUTH_COLUMNS", "read_manifest", "read_stated"]
 
 #: Columns that a manifest may have; only ``path`` must be there.
 MANIFEST_COLUMNS: tuple[str, ...] = (
@@ -30,6 +32,8 @@ MANIFEST_COLUMNS: tuple[str, ...] = (
     "expected_score",
     "index_block",
 )
+#: Columns that a manifest of an acceptance may have besides.
+TRUTH_COLUMNS: tuple[str, ...] = ("saw_score",)
 _ROLES = ("test", "control")
 _SCORES = ("0", "1+", "2+", "3+")
 _BOOLS = ("true", "false")
@@ -42,6 +46,7 @@ class _Row:
     manifest: Path
     line: int
     cells: dict[str, str]
+    truth: bool = False
 
     def text(self, column: str) -> str:
         return self.cells.get(column, "").strip()
@@ -59,12 +64,29 @@ class _Row:
             )
         return value
 
+    def expected(self) -> ExpectedOutcome | None:
+        """Return what the slide may come out as; sets and refusals are for an acceptance only."""
+        text = self.text("expected_score") if self.truth else self.choice("expected_score", _SCORES)
+        if not text:
+            return None
+        try:
+            return ExpectedOutcome.parse(text)
+        except ValueError as error:
+            raise self.wrong(
+                "expected_score",
+                str(error),
+                "Give 0, 1+, 2+ or 3+, several as 0;1+, not_scorable, not_scorable:REASON, or "
+                "nothing.",
+            ) from error
+
     def resolve(self, column: str) -> Path:
         # The raw cell: a file name may begin or end with a space.
         return self.manifest.parent / self.cells[column]
 
 
-def read_manifest(path: Path, *, mpp: float | None = None) -> list[SlideRequest]:
+def read_manifest(
+    path: Path, *, mpp: float | None = None, truth: bool = False
+) -> list[SlideRequest]:
     """Read a manifest and check all of it.
 
     Parameters
@@ -76,6 +98,9 @@ def read_manifest(path: Path, *, mpp: float | None = None) -> list[SlideRequest]
     mpp
         Pixel size in µm/px for rows whose ``mpp`` is empty (from ``--mpp``); None leaves it to the
         slide's header.
+    truth
+        Whether it is that of an acceptance: ``expected_score`` may hold several scores or a
+        refusal, which :func:`read_stated` gives, and there may be a column ``saw_score``.
 
     Returns
     -------
@@ -91,7 +116,7 @@ def read_manifest(path: Path, *, mpp: float | None = None) -> list[SlideRequest]
     requests: list[SlideRequest] = []
     seen: dict[str, int] = {}
     index_blocks: dict[str, tuple[str, int]] = {}
-    for row in _rows(path):
+    for row in _rows(path, truth=truth):
         request = _request(row, mpp)
         _check_index_block(row, request, index_blocks)
         key = os.path.normpath(request.path.absolute())
@@ -108,14 +133,40 @@ def read_manifest(path: Path, *, mpp: float | None = None) -> list[SlideRequest]
     return requests
 
 
-def _rows(path: Path) -> Iterator[_Row]:
+def read_stated(path: Path) -> dict[str, Stated]:
+    """Read what a manifest of an acceptance says of each slide, by the ``key`` of its request.
+
+    Parameters
+    ----------
+    path
+        As for :func:`read_manifest`.
+
+    Raises
+    ------
+    UsageError
+        If a value is wrong; names the file, the line and the column.
+    """
+    return {
+        _key(row): Stated(
+            expected=row.expected(),
+            saw_score={"true": True, "false": False}.get(row.choice("saw_score", _BOOLS)),
+        )
+        for row in _rows(path, truth=True)
+    }
+
+
+def _key(row: _Row) -> str:
+    return Path(row.cells["path"]).as_posix()
+
+
+def _rows(path: Path, *, truth: bool) -> Iterator[_Row]:
     """Yield the non-empty lines below a checked header."""
     try:
         # utf-8-sig drops the byte-order mark that spreadsheet programs write.
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = [name.strip() for name in next(reader, [])]
-            _check_header(path, header)
+            _check_header(path, header, truth=truth)
             for cells in reader:
                 if not any(cell.strip() for cell in cells):
                     continue
@@ -126,7 +177,7 @@ def _rows(path: Path) -> Iterator[_Row]:
                         fix="Put values that contain a comma in double quotes.",
                     )
                 values = dict(zip(header, cells, strict=True))
-                yield _Row(manifest=path, line=reader.line_num, cells=values)
+                yield _Row(manifest=path, line=reader.line_num, cells=values, truth=truth)
     except OSError as error:
         raise UsageError(f"{path}: the manifest cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -141,9 +192,10 @@ def _rows(path: Path) -> Iterator[_Row]:
         ) from error
 
 
-def _check_header(path: Path, header: list[str]) -> None:
-    known = ", ".join(MANIFEST_COLUMNS)
-    unknown = [name for name in header if name not in MANIFEST_COLUMNS]
+def _check_header(path: Path, header: list[str], *, truth: bool) -> None:
+    columns = (*MANIFEST_COLUMNS, *TRUTH_COLUMNS) if truth else MANIFEST_COLUMNS
+    known = ", ".join(columns)
+    unknown = [name for name in header if name not in columns]
     if unknown:
         raise UsageError(
             f"{path}: line 1: unknown column {unknown[0]!r}",
@@ -161,10 +213,13 @@ def _request(row: _Row, mpp: float | None) -> SlideRequest:
         raise row.wrong("path", "is empty", "Give the path of a slide, or delete the line.")
     own = row.text("mpp")
     path = row.resolve("path")
+    expected = row.expected()
+    # Where several outcomes are right, no one of them is expected.
+    single = expected.scores[0] if expected and len(expected.scores) == 1 else ""
     return SlideRequest(
         path=path,
         display_path=path_text(path),
-        key=Path(row.cells["path"]).as_posix(),
+        key=_key(row),
         mpp=_number(row, own) if own else mpp,
         mpp_source="manifest" if own else "argument",
         regions=row.resolve("regions") if row.text("regions") else None,
@@ -175,7 +230,7 @@ def _request(row: _Row, mpp: float | None) -> SlideRequest:
         assay=row.text("assay"),
         stain_run=row.text("stain_run"),
         role="control" if row.choice("role", _ROLES) == "control" else "test",
-        expected_score=row.choice("expected_score", _SCORES),
+        expected_score=single,
         index_block=row.choice("index_block", _BOOLS) == "true",
     )
 

@@ -34,6 +34,7 @@ from pathology.runs import (
     RunLog,
     SlideResult,
     now,
+    read_run_info,
     write_cases,
     write_results,
 )
@@ -181,6 +182,11 @@ class FolderRun:
     results: dict[str, SlideResult] = field(default_factory=dict)
     started: str = field(default_factory=now)
     _clock: float = field(default_factory=time.monotonic)
+    _device_before: str = ""
+
+    def __post_init__(self) -> None:
+        _, before = read_run_info(self.folder.path)
+        self._device_before = "" if before is None else before.device
 
     @property
     def observer(self) -> Observer:
@@ -299,7 +305,8 @@ class FolderRun:
                 command=tuple(sys.argv),
                 versions=versions(),
                 host=platform.node(),
-                device=",".join(self.executor.devices),
+                # Where nothing is left to do no worker starts: the work was done on that device.
+                device=",".join(self.executor.devices) or self._device_before,
                 started=self.started,
                 finished=now() if finished else None,
                 seconds={"total": round(time.monotonic() - self._clock, 3)},

@@ -9,6 +9,7 @@ from pathology.cells.classify import (
     classify,
     reclassify,
 )
+from pathology.cells.matching import match_points
 from pathology.cells.measure import MeasuredCells, area_um2, measure_cells
 from pathology.cells.peaks import find_peaks
 from pathology.cells.reader import AnyReader, Model, TileCalls, TileClassifier, TileReader
@@ -42,6 +43,7 @@ __all__ = [
     "cell_classes",
     "classify",
     "find_peaks",
+    "match_points",
     "measure_cells",
     "reclassify",
 ]

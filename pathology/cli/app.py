@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import pathology
+from pathology.cli.accept import accept
 from pathology.cli.calibrate import calibrate
 from pathology.cli.cohort import cohort_app
 from pathology.cli.config import config
@@ -80,5 +81,6 @@ app.command(
 app.command(epilog="Example: her2 evaluate results --readers readers.csv --out evaluation")(
     evaluate
 )
+app.command(epilog="Example: her2 accept --out acceptance --device cpu,cuda:0")(accept)
 app.command(epilog="Example: her2 train --config configs/training/tiny.yaml --out trained")(train)
 app.add_typer(cohort_app, name="cohort")

@@ -21,7 +21,14 @@ from pathology.agreement import (
 from pathology.errors import OutputError, SlideError, UsageError
 from pathology.report.evaluation_gather import ContinuousColumns, Gathered, gather_study
 from pathology.report.evaluation_page import render_evaluation
-from pathology.report.evaluation_tables import LABELS, TABLES, comparisons, named_flows, table_rows
+from pathology.report.evaluation_tables import (
+    LABELS,
+    TABLES,
+    TIER_LABELS,
+    comparisons,
+    named_flows,
+    table_rows,
+)
 from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.csvfile import render_csv
 from pathology.runs.layout import RESULTS_CSV
@@ -181,6 +188,8 @@ def _json(
             {"against": name, "site": site, **_comparison(comparison)}
             for name, site, comparison in comparisons(evaluation)
         ],
+        "tier_categories": list(TIER_LABELS),
+        "tiers": None if evaluation.tiers is None else asdict(evaluation.tiers),
         "among_readers": None if evaluation.panel is None else asdict(evaluation.panel),
         "leave_one_out": [asdict(one) for one in evaluation.leave_one_out],
         "continuous": None if continuous is None else asdict(continuous),
@@ -270,6 +279,8 @@ def summary_lines(gathered: Gathered, evaluation: Evaluation) -> list[str]:
         kappa = program.coefficient("kappa_quadratic")
         if kappa.value is not None:
             lines.append(f"kappa (quadratic) {kappa.value:.3f}{_range(kappa.low, kappa.high)}")
+    if evaluation.tiers is not None:
+        lines.append(f"same tier     {_share_text(evaluation.tiers.overall)}")
     return lines
 
 

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from pathology.errors import OutputError, UsageError
 from pathology.provenance import SlideIdentity
 from pathology.runs import (
     COLUMN_KINDS,
+    TIER_ORDER,
     Reading,
     ReadingFile,
     ResultRow,
@@ -29,18 +29,11 @@ from pathology.runs import (
     read_results,
     read_rows,
 )
+from pathology.runs.reference import REFUSALS, refuse_reference
 from pathology.stain.calibration_file import load_calibration
 from pathology.types import AnyArray
 
 __all__ = ["REFUSALS", "ContinuousColumns", "Gathered", "Refused", "gather_study"]
-
-#: Why a reading is refused, in words.
-REFUSALS: Final = {
-    "calibration_slide": "the calibration was fitted on this slide",
-    "saw_score": "the reader had seen the program's score",
-    "control_slide": "a control slide is nobody's result",
-    "unknown_slide": "there is no such slide in the results",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +166,9 @@ def gather_study(
     accepted: list[Reading] = []
     refused: list[Refused] = []
     for reading in readings:
-        reason = _refusal(reading, by_id.get(reading.slide_id), taken)
+        reason = refuse_reference(
+            by_id.get(reading.slide_id), saw_score=reading.saw_score, calibration_slides=taken
+        )
         if reason:
             refused.append(Refused(reading=reading, reason=reason))
         else:
@@ -253,16 +248,6 @@ def _is_used(identity: SlideIdentity | None, used: set[tuple[str, int]]) -> bool
     return identity is not None and (identity.quickhash, identity.size) in used
 
 
-def _refusal(reading: Reading, row: ResultRow | None, taken: set[str]) -> str | None:
-    if row is None:
-        return "unknown_slide"
-    if row.role == "control":
-        return "control_slide"
-    if row.slide_id in taken:
-        return "calibration_slide"
-    return "saw_score" if reading.saw_score else None
-
-
 def _join(
     rows: Sequence[ResultRow],
     accepted: Sequence[Reading],
@@ -300,11 +285,13 @@ def _study(
     readings = np.full((len(rows), len(readers)), NOT_READ, dtype=np.int8)
     ish = np.full(readings.shape, -1, dtype=np.int8)
     numbers = np.full(readings.shape, np.nan)
+    tiers = np.full(readings.shape, -1, dtype=np.int8)
     for reading in accepted:
         cell = place[reading.slide_id], column[reading.reader]
         readings[cell] = _code(reading.score)
         if reading.tier is not None:
             ish[cell] = reading.tier == "her2_low"
+            tiers[cell] = _tier_code(reading.tier)
         if reading.value is not None:
             numbers[cell] = reading.value
     patients = _told(accepted, "patient_id", place, [None] * len(rows))
@@ -316,12 +303,18 @@ def _study(
         readers=readers,
         readings=readings,
         ish=ish,
+        program_tier=np.array([_tier_code(row.her2_tier) for row in rows], dtype=np.int8),
+        tiers=tiers,
     )
     return study, patients, numbers
 
 
 def _code(score: str | None) -> int:
     return SCORES.index(score) if score in SCORES else NO_SCORE
+
+
+def _tier_code(tier: str | None) -> int:
+    return TIER_ORDER.index(tier) if tier in TIER_ORDER else -1
 
 
 def _site(row: ResultRow) -> str | None:

@@ -17,7 +17,13 @@ from pathology.agreement import (
 from pathology.report import evaluation_words as words
 from pathology.report.charts import Interval, draw_curve, draw_intervals, draw_limits, draw_table
 from pathology.report.evaluation_gather import REFUSALS, ContinuousColumns, Gathered
-from pathology.report.evaluation_tables import LABELS, comparisons, named_flows, panel_figures
+from pathology.report.evaluation_tables import (
+    LABELS,
+    TIER_LABELS,
+    comparisons,
+    named_flows,
+    panel_figures,
+)
 from pathology.report.html import Picture, page_environment
 
 __all__ = ["render_evaluation"]
@@ -68,6 +74,7 @@ def render_evaluation(
             refusal_words=REFUSALS,
             unsaid=[file.name for file in gathered.files if not file.says_saw_score],
             table=_table_picture(program, name),
+            tiers=_tiers_picture(evaluation),
             cuts=_cut_rows(program),
             cuts_picture=_cuts_picture(program),
             coefficients=[
@@ -118,6 +125,22 @@ def _table_picture(program: Comparison, name: str) -> Picture:
             program.table,
             LABELS,
             rows=f"{words.reference_words(name)}",
+            columns="program",
+        ),
+    )
+
+
+def _tiers_picture(evaluation: Evaluation) -> Picture | None:
+    if evaluation.tiers is None:
+        return None
+    name = evaluation.reference.name
+    return Picture(
+        title="Tier by tier",
+        caption=words.read_tiers(evaluation.tiers, name),
+        png=draw_table(
+            evaluation.tiers.table,
+            TIER_LABELS,
+            rows=words.reference_words(name),
             columns="program",
         ),
     )

@@ -21,14 +21,29 @@ from pathology.agreement import (
     Flow,
 )
 from pathology.report.evaluation_gather import REFUSALS, Gathered
+from pathology.runs import TIER_ORDER
 from pathology.runs.csvfile import Cell
 
-__all__ = ["LABELS", "TABLES", "Row", "comparisons", "named_flows", "panel_figures", "table_rows"]
+__all__ = [
+    "LABELS",
+    "TABLES",
+    "TIER_LABELS",
+    "Row",
+    "comparisons",
+    "named_flows",
+    "panel_figures",
+    "table_rows",
+]
 
 Row = dict[str, Cell]
 
 #: Categories of a table of two readings.
 LABELS: Final[tuple[str, ...]] = ("no score", *SCORES)
+#: Tiers of a table of two readings, in words.
+TIER_LABELS: Final[tuple[str, ...]] = (
+    "no tier",
+    *(name.removeprefix("her2_") for name in TIER_ORDER),
+)
 #: Columns of each table.
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "confusion": ("against", "site", "reference_score", *(f"program_{name}" for name in LABELS)),
@@ -43,6 +58,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "continuous": ("reader", "figure", "slides", "value", "low", "high"),
     "flow": ("table", "slides_in", "slides_used", "reason", "slides_left_out"),
     "refused": ("file", "row", "slide_id", "reader", "reason", "meaning"),
+    "tiers": ("against", "reference_tier", *(f"program_{name}" for name in TIER_LABELS)),
     "slides": ("slide_id", "site", "program", "reference", "agree", "reader_scores"),
 }
 
@@ -83,6 +99,8 @@ def named_flows(
         (f"program against {name}" + (f", site {site}" if site else ""), comparison.flow)
         for name, site, comparison in comparisons(evaluation)
     ]
+    if evaluation.tiers is not None:
+        flows.append((f"tiers against {evaluation.reference.name}", evaluation.tiers.flow))
     flows += [(f"among readers: {name}", flow) for name, _, flow in panel_figures(evaluation)]
     flows += [
         (f"without {one.reader}: against the other readers", one.flow)
@@ -137,6 +155,7 @@ def table_rows(
             }
             for item in gathered.refused
         ],
+        "tiers": list(_tiers(evaluation)),
         "slides": list(_slides(evaluation, gathered)),
     }
 
@@ -152,10 +171,21 @@ def _confusion(evaluation: Evaluation) -> Iterator[Row]:
             yield {"against": name, "site": site, "reference_score": label, **columns}
 
 
+def _tiers(evaluation: Evaluation) -> Iterator[Row]:
+    if evaluation.tiers is None:
+        return
+    for label, counts in zip(TIER_LABELS, evaluation.tiers.table, strict=True):
+        columns = {f"program_{other}": n for other, n in zip(TIER_LABELS, counts, strict=True)}
+        yield {"against": evaluation.reference.name, "reference_tier": label, **columns}
+
+
 def _agreement(evaluation: Evaluation) -> Iterator[Row]:
     for name, site, comparison in comparisons(evaluation):
         for share in comparison.shares:
             yield {"against": name, "site": site, **asdict(share)}
+    if evaluation.tiers is not None:
+        share = evaluation.tiers.overall
+        yield {"against": evaluation.reference.name, "site": None, **asdict(share)}
 
 
 def _coefficients(evaluation: Evaluation) -> Iterator[Row]:

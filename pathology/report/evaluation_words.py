@@ -6,7 +6,15 @@ from typing import Final
 
 import numpy as np
 
-from pathology.agreement import CONSENSUS, SCORES, Comparison, Estimate, Evaluation, Share
+from pathology.agreement import (
+    CONSENSUS,
+    SCORES,
+    Comparison,
+    Estimate,
+    Evaluation,
+    Share,
+    TierComparison,
+)
 from pathology.agreement.continuous_study import ContinuousPair
 from pathology.agreement.panel_study import PanelAgreement
 
@@ -21,6 +29,7 @@ __all__ = [
     "read_leave_one_out",
     "read_sites",
     "read_table",
+    "read_tiers",
     "share_text",
 ]
 
@@ -31,6 +40,7 @@ CUT_WORDS: Final = {
     ">=2+": "2+ or more, against 0 and 1+",
     "3+": "3+, against 0 to 2+",
     "low": "low, against null and ultralow",
+    "tier": "same tier of five",
 }
 #: What each coefficient is.
 COEFFICIENT_WORDS: Final = {
@@ -63,6 +73,8 @@ FLOW_WORDS: Final = {
     "no_score_by_other_readers": "most other readers gave no score",
     "no_score_by_reader": "this reader gave no score",
     "no_score_by_a_reader": "a reader gave no score",
+    "null_or_ultralow_not_said": "0 without saying whether null or ultralow",
+    "no_tier_by_reference": "the reference has no tier",
     "no_number_by_reader": "no number by the reader",
     "no_number_by_program": "no number by the program",
     "not_measured_by_all": "a reader gave no number",
@@ -132,6 +144,17 @@ def read_table(comparison: Comparison, name: str) -> str:
         slides = "slide" if unscored == 1 else "slides"
         text += f" On {unscored:,} {slides} at least one of the two gave no score."
     return text
+
+
+def read_tiers(tiers: TierComparison, name: str) -> str:
+    """Say what the table of tiers shows, and what a tier is that a score is not."""
+    return (
+        f"Of {tiers.overall.total:,} slides that have a tier by both, {tiers.overall.agreeing:,} "
+        f"have the same by the program and {reference_words(name)} "
+        f"({share_text(tiers.overall)}); kappa {coefficient_text(tiers.kappa_unweighted)}, with "
+        f"linear weights {coefficient_text(tiers.kappa_linear)}. The program's tier is that of IHC "
+        "alone: it calls a 2+ equivocal, where a reader who knows the ISH calls it low or positive."
+    )
 
 
 def read_cuts(comparison: Comparison) -> str:

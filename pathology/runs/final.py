@@ -184,6 +184,7 @@ def _evidence(key: BlockKey, slides: Sequence[SlideResult], ish: IshByBlock) -> 
         readings=_readings(ish.records.get(key, ())),
         index=any(slide.index_block is True for slide in slides),
         low_tiers=top is None or _has_low_tiers(top),
+        organ=None if top is None else _organ_of(top.guideline),
     )
 
 
@@ -192,6 +193,12 @@ def _has_low_tiers(slide: SlideResult) -> bool:
     if slide.her2_tier is None and slide.ihc_score in _UNTIERED:
         return False
     return low_tiers_of(slide.guideline)
+
+
+@lru_cache(maxsize=32)
+def _organ_of(guideline: str | None) -> str | None:
+    known = guideline in guideline_names()
+    return load_guideline(str(guideline)).organ if known else None
 
 
 @lru_cache(maxsize=32)

@@ -26,6 +26,7 @@ __all__ = [
     "is_finished",
     "now",
     "read_run_info",
+    "read_slide_seconds",
     "write_run_info",
 ]
 
@@ -380,3 +381,34 @@ def _clean(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_clean(item) for item in value]
     return value
+
+
+def read_slide_seconds(folder: Path) -> dict[str, float]:
+    """Read from ``log.jsonl`` how long each slide took when it was last read.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+
+    Returns
+    -------
+    dict
+        Seconds by slide id; slides that the log does not time, and lines that are no JSON (a log
+        that was cut by a crash), are left out. Empty where there is no log.
+    """
+    found: dict[str, float] = {}
+    try:
+        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and entry.get("event") == "slide_finished":
+            seconds = entry.get("seconds")
+            if isinstance(seconds, int | float):
+                found[str(entry.get("slide_id"))] = float(seconds)
+    return found

@@ -6,7 +6,7 @@ Cells of different blocks never meet, and the ISH of one block says nothing abou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pathology.scoring.ish_block import BlockReading, decide_block
 from pathology.scoring.ish_guideline import IshGuideline
@@ -34,6 +34,9 @@ class BlockEvidence:
         Whether it was declared the index block of its case.
     low_tiers
         Whether the IHC guideline has null, ultralow and low; breast terms, empty elsewhere.
+    organ
+        Organ of the IHC guideline; None where there is no score. Readings decide only beside a
+        guideline of the ISH guideline's own organ.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class BlockEvidence:
     readings: tuple[BlockReading, ...] = ()
     index: bool = False
     low_tiers: bool = True
+    organ: str | None = None
 
     def __post_init__(self) -> None:
         null = self.ihc_score == "0" and self.low_tiers
@@ -188,7 +192,7 @@ def decide_case(
 
 
 def _block_status(block: BlockEvidence, guideline: IshGuideline) -> BlockStatus:
-    decision = decide_block(block.readings, ihc_score=block.ihc_score, guideline=guideline)
+    decision = _decision(block, guideline)
     if block.open_ended and decision.status != "positive":
         # What could not be scored might be higher, and ISH is read beside the highest score.
         decision = IshDecision(
@@ -203,6 +207,15 @@ def _block_status(block: BlockEvidence, guideline: IshGuideline) -> BlockStatus:
         low_tiers=block.low_tiers,
     )  # fmt: skip
     return BlockStatus(decision=decision, tier=tier)
+
+
+def _decision(block: BlockEvidence, guideline: IshGuideline) -> IshDecision:
+    """Read ISH beside IHC, unless its rules are of another organ: then IHC stands alone."""
+    if not block.readings or block.organ in (None, guideline.organ):
+        return decide_block(block.readings, ihc_score=block.ihc_score, guideline=guideline)
+    alone = decide_block((), ihc_score=block.ihc_score, guideline=guideline)
+    clause = f"{alone.clause} (its ISH is not applied: the rules are of {guideline.organ})"
+    return replace(alone, clause=clause, flags=alone.flagged("ish_other_organ"))
 
 
 def _rank(status: BlockStatus) -> int:

@@ -191,6 +191,8 @@ class IshGuideline(_Part):
         Year of the guideline and revision of its file.
     title
         For people.
+    organ
+        Its tumours' organ, as in the IHC guidelines.
     source
         Where it was printed.
     verified
@@ -217,6 +219,7 @@ class IshGuideline(_Part):
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     version: Annotated[str, Field(min_length=1)]
     title: Annotated[str, Field(min_length=1)]
+    organ: Annotated[str, Field(min_length=1)]
     source: Annotated[tuple[str, ...], Field(min_length=1)]
     verified: bool
     cutoffs: IshCutoffs

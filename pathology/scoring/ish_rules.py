@@ -41,6 +41,7 @@ ISH_FLAGS: Final[dict[str, str]] = {
     "ish_ihc_discordant": "ISH and IHC contradict each other.",
     "ish_indeterminate": "The ISH result is indeterminate and has to be repeated.",
     "ish_of_other_block": "There is ISH of another block, which says nothing about this one.",
+    "ish_other_organ": "The ISH rules are of another organ than the IHC guideline; not applied.",
     "other_block_positive": "ISH of a block that is not in this run speaks for positive.",
     "recount_differs": "A recount fell into another category that has the same status.",
     "recount_invalid": "A recount was given that does not count as a blinded one.",

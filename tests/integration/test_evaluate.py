@@ -132,6 +132,38 @@ def test_a_study_from_files_to_files(
         assert int(row["slides_used"]) <= int(row["slides_in"])
 
 
+def test_tiers_have_a_table_of_their_own(run: Path, tmp_path: Path) -> None:
+    path, out = tmp_path / "tiers.csv", tmp_path / "out"
+    lines = ["slide_id,reader,score,tier"]
+    given = {"0": "her2_ultralow", "2+": "her2_low"}
+    for k in range(16):
+        score = SCORES[k % 4]
+        # The last 0 does not say whether it is null.
+        lines.append(f"s{k:02d},A,{score},{'' if k == 12 else given.get(score, '')}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert evaluate(run, "--readers", path, "--out", out, "--replicates", 200) == 0
+    table = {row["reference_tier"]: row for row in rows_of(out / "tables" / "tiers.csv")}
+    # The program says null to 0 and, without ISH, equivocal to 2+.
+    assert table["ultralow"]["program_null"] == "3"
+    assert table["low"] == {
+        "against": "A", "reference_tier": "low", "program_no tier": "0", "program_null": "0",
+        "program_ultralow": "0", "program_low": "4", "program_equivocal": "4",
+        "program_positive": "0",
+    }  # fmt: skip
+    rows = rows_of(out / "tables" / "agreement.csv")
+    tier = next(row for row in rows if row["cut"] == "tier")
+    assert (tier["agreeing"], tier["total"], tier["method"]) == ("8", "15", "wilson")
+    flow = [row for row in rows_of(out / "tables" / "flow.csv") if row["table"].startswith("tiers")]
+    assert {row["slides_used"] for row in flow} == {"15"}
+    assert [(row["reason"], row["slides_left_out"]) for row in flow] == [
+        ("null_or_ultralow_not_said", "1"), ("no_tier_by_reference", "2"),
+    ]  # fmt: skip
+    page = (out / "evaluation.html").read_text(encoding="utf-8")
+    assert "Tier by tier" in page
+    assert "0 without saying whether null or ultralow" in page
+    assert json.loads((out / "evaluation.json").read_bytes())["tiers"]["overall"]["agreeing"] == 8
+
+
 def test_every_table_says_how_many_slides_went_in_out_and_why(
     run: Path, readers: Path, tmp_path: Path
 ) -> None:
@@ -178,7 +210,7 @@ def test_the_same_inputs_give_the_same_bytes(run: Path, readers: Path, tmp_path:
         out = tmp_path / name
         evaluate(run, "--readers", readers, "--out", out, "--replicates", 150)
         contents.append({p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()})
-    assert len(contents[0]) == 12
+    assert len(contents[0]) == 13
     assert contents[0] == contents[1]
 
 

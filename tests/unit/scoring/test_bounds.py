@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from pathology.scoring.bounds import effective_cells, exact_interval, exact_upper
+from pathology.scoring.bounds import (
+    effective_cells,
+    exact_interval,
+    exact_upper,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -67,3 +72,19 @@ def test_measured_clustering_counts_where_it_is_worse() -> None:
     alike = effective_cells(blocks, correlation=0.0, share=0.2, variance=10 * independent)
     assert alike == pytest.approx(100)
     assert effective_cells(blocks, correlation=0.0, share=0.2, variance=0.0) == 1000
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "low", "high"),
+    [(10, 100, 5.52, 17.44), (100, 1000, 8.29, 12.02), (1000, 10_000, 9.43, 10.60)],
+)
+def test_ten_per_cent_of_independent_cells(k: int, n: int, low: float, high: float) -> None:
+    found = wilson_interval(k, n, confidence=0.95)
+    assert [round(100 * end, 2) for end in found] == [low, high]
+
+
+@pytest.mark.parametrize(("share", "wilson", "exact"), [(0.90, 35, 36), (0.95, 73, 72)])
+def test_how_many_slides_must_all_agree(share: float, wilson: int, exact: int) -> None:
+    for interval, least in ((wilson_interval, wilson), (exact_interval, exact)):
+        assert interval(least, least, confidence=0.95)[0] >= share
+        assert interval(least - 1, least - 1, confidence=0.95)[0] < share

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from scipy.stats import binom
 
 from pathology.config import ScoringConfig
 from pathology.scoring import ClusterSizes, Decision, Guideline, PatternCounts, apply_rules
@@ -301,3 +302,19 @@ def test_no_cell_is_no_score(guideline, params) -> None:
 def test_cluster_sizes_cannot_be_negative() -> None:
     with pytest.raises(ValueError, match="negative"):
         ClusterSizes(complete_intense=-1)
+
+
+@pytest.mark.parametrize(("total", "percent"), [(100, 66.6), (500, 90.7), (1000, 97.3)])
+def test_how_often_a_true_share_of_12_per_cent_is_called_above_10(
+    total, percent, guideline, params
+) -> None:
+    def positive(n: int) -> bool:
+        counts = PatternCounts(unstained=total - n, weak_incomplete=n)
+        return (
+            apply_rules(counts, guideline=guideline, params=params, clusters=NO_CLUSTERS).score
+            == "1+"
+        )
+
+    least = next(n for n in range(total + 1) if positive(n))
+    # Independent cells; clustered ones are called wrongly more often.
+    assert round(100 * binom.sf(least - 1, total, 0.12), 1) == percent

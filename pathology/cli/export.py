@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +23,7 @@ def export(
         typer.Option(
             "--to",
             metavar="KIND,...",
-            help="geojson (cells for QuPath, gzipped) or html (one page per slide).",
+            help="geojson (cells for QuPath), html or pdf (a report per slide).",
             show_default=False,
         ),
     ],
@@ -31,15 +32,67 @@ def export(
         typer.Option(
             "--out",
             metavar="DIR2",
-            help="Where to write; default DIR/exports/KIND.",
+            help="Where to write; default DIR/exports/KIND. Several kinds get a folder each.",
+            show_default=False,
+        ),
+    ] = None,
+    slides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slide",
+            metavar="ID",
+            help="Only this slide, by its slide_id in results.csv. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    names: Annotated[
+        str,
+        typer.Option(
+            "--names",
+            metavar="WHICH",
+            help="pseudonyms: slides, cases, blocks and sites under names that only "
+            "DIR/pseudonyms.json (mode 600) can trace back. original: as in results.csv.",
+        ),
+    ] = "pseudonyms",
+    pseudonyms: Annotated[
+        Path | None,
+        typer.Option(
+            "--pseudonyms",
+            metavar="FILE",
+            help="Key and list of the pseudonyms, in place of DIR/pseudonyms.json: name the same "
+            "file for all runs of a study.",
+            show_default=False,
+        ),
+    ] = None,
+    slide_root: Annotated[
+        Path | None,
+        typer.Option(
+            "--slide-root",
+            metavar="DIR3",
+            help="Folder that the paths in results.csv are relative to, for pictures of fields.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Write the results of a run for other programs; nothing is scored again."""
+    """Write the results of a run for other programs and for print; nothing is scored again.
+
+    Names of files, cases, blocks and sites are replaced by pseudonyms unless --names original.
+    """
+    from pathology.errors import UsageError
+
     kinds = parse_kinds(to)
+    if names not in ("pseudonyms", "original"):
+        raise UsageError(f"--names {names!r} is not known", fix="Known: pseudonyms, original.")
     _note_unfinished(run_dir)
-    export_run(run_dir, kinds, out)
+    export_run(
+        run_dir,
+        kinds,
+        out,
+        names=names == "original",
+        pseudonyms=pseudonyms,
+        slides=slides or None,
+        slide_root=slide_root,
+    )
 
 
 def parse_kinds(text: str) -> tuple[str, ...]:
@@ -70,12 +123,41 @@ def _note_unfinished(run_dir: Path) -> None:
             )
 
 
-def export_run(run_dir: Path, kinds: tuple[str, ...], out: Path | None = None) -> None:
-    """Write exports and say where they are."""
+def export_run(
+    run_dir: Path, kinds: tuple[str, ...], out: Path | None = None, **choices: Any
+) -> None:
+    """Write exports with a bar each, and say where they are; ``choices`` as for ``export``."""
     from pathology.report import export as write_exports
 
-    for kind, paths in write_exports(run_dir, kinds, out).items():
+    written = write_exports(run_dir, kinds, out, begin=begin_bar, **choices)
+    for kind, paths in written.items():
         if paths:
             print(f"{kind}: {len(paths)} files in {paths[0].parent}")
         else:
             print(f"{kind}: nothing to write")
+    if not choices.get("names"):
+        path = choices.get("pseudonyms") or run_dir / "pseudonyms.json"
+        print(f"names are pseudonyms; {path} says what they stand for: keep it apart")
+
+
+def begin_bar(kind: str, total: int) -> Callable[[str], None]:
+    """Show how many slides of an export are done: a bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return lambda _name: None
+    from rich.console import Console
+    from rich.progress import Progress
+
+    bars = Progress(console=Console(stderr=True), transient=True)
+    task = bars.add_task(kind, total=total)
+    done = 0
+
+    def step(_name: str) -> None:
+        nonlocal done
+        done += 1
+        bars.advance(task)
+        if done == 1:
+            bars.start()
+        if done >= total:
+            bars.stop()
+
+    return step

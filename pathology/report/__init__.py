@@ -7,6 +7,7 @@ kind. Colours live in ``palette`` and sentences in ``words``, so that all of the
 
 from __future__ import annotations
 
+from pathology.report.decision import Decision
 from pathology.report.export import EXPORT_KINDS, check_kinds, export
 from pathology.report.field import draw_field
 from pathology.report.geojson import GeoJsonOptions, export_geojson
@@ -20,6 +21,7 @@ __all__ = [
     "EXPORT_KINDS",
     "RESEARCH_USE_ONLY",
     "Backdrop",
+    "Decision",
     "GeoJsonOptions",
     "Outline",
     "TileMarks",

@@ -44,15 +44,15 @@ from pathology.cells.table import CELL_CLASSES, PATTERNS, CellTable
 from pathology.errors import UsageError
 from pathology.geometry import Spacing
 from pathology.report.field import cell_polygons_um
-from pathology.report.folders import export_folder, slide_ids
+from pathology.report.folders import export_folder
+from pathology.report.job import ExportJob, ExportSlide, gather_job
 from pathology.report.palette import CLASS_COLOURS, PATTERN_COLOURS, PATTERN_SHORT, RGB
 from pathology.report.tile_geojson import tile_features
 from pathology.report.words import RESEARCH_USE_ONLY
 from pathology.runs.atomic import AtomicFile, disk_errors
 from pathology.runs.cells import read_cells
-from pathology.runs.layout import CELLS, TILES, slide_folder
+from pathology.runs.layout import CELLS, TILES
 from pathology.runs.result import SlideResult
-from pathology.runs.results import read_results
 from pathology.runs.tiles import read_tiles
 from pathology.scoring import TILE_FLAG
 from pathology.types import AnyArray
@@ -187,22 +187,47 @@ def export_geojson(
     SlideError
         If a table of cells is damaged, or the disk is full.
     """
-    root, choice = Path(run_dir), options or GeoJsonOptions()
-    results = read_results(root)
-    wanted = slide_ids(results, slides)
-    folder = export_folder(root, out, "geojson")
-    written = []
-    for result in results:
-        cells = slide_folder(root, result.slide_id) / CELLS
-        if result.slide_id not in wanted or result.spacing is None or not cells.is_file():
-            continue
-        path = folder / f"{result.slide_id}.geojson.gz"
-        with AtomicFile(path) as file, disk_errors(path):
-            _write(file.stream, result, cells, choice)
-        written.append(path)
+    job = gather_job(run_dir, slides=slides)
+    folder = export_folder(job.root, out, "geojson")
+    written = [path for path, _ in _write_cells(job, folder, options or GeoJsonOptions())]
     if slides is not None and not written:
-        raise UsageError(f"{root}: none of these slides has cells: {', '.join(slides)}")
+        raise UsageError(f"{job.root}: none of these slides has cells: {', '.join(slides)}")
     return written
+
+
+def write_geojson(job: ExportJob, folder: Path) -> list[Path]:
+    """Write the cells of every slide that has some, as QuPath counts their coordinates.
+
+    Parameters
+    ----------
+    job
+        The slides.
+    folder
+        Where to write; exists.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files.
+    """
+    written = []
+    for path, slide in _write_cells(job, folder, None):
+        written.append(path)
+        job.step(slide.result.slide_id)
+    return written
+
+
+def _write_cells(
+    job: ExportJob, folder: Path, options: GeoJsonOptions | None
+) -> Iterator[tuple[Path, ExportSlide]]:
+    for slide in job.slides:
+        cells = slide.folder / CELLS
+        if slide.spacing is None or not cells.is_file():
+            continue
+        path = folder / f"{slide.result.slide_id}.geojson.gz"
+        with AtomicFile(path) as file, disk_errors(path):
+            _write(file.stream, slide.result, cells, options or GeoJsonOptions())
+        yield path, slide
 
 
 def _write(stream: BinaryIO, result: SlideResult, cells: Path, options: GeoJsonOptions) -> None:

@@ -42,6 +42,7 @@ from pathology.runs.log import (
     read_run_info,
     write_run_info,
 )
+from pathology.runs.pseudonyms import Pseudonyms
 from pathology.runs.readings import NOT_SCORABLE, Reading, ReadingFile, read_readings
 from pathology.runs.result import SCHEMA_VERSION, SlideResult, count_columns, result_from_error
 from pathology.runs.results import read_results, read_rows, write_results
@@ -72,6 +73,7 @@ __all__ = [
     "Ground",
     "IshOutcome",
     "OutputFile",
+    "Pseudonyms",
     "Reading",
     "ReadingFile",
     "RegionsBlock",

@@ -6,9 +6,12 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pathology.report import ExportOptions
 
 __all__ = ["export", "export_run", "parse_kinds"]
 
@@ -73,26 +76,37 @@ def export(
             show_default=False,
         ),
     ] = None,
+    origin: Annotated[
+        str,
+        typer.Option(
+            "--origin",
+            metavar="WHERE",
+            help="Where GeoJSON coordinates begin: bounds (the scanned part that the header of "
+            "MIRAX and other slides names, as QuPath counts) or level0.",
+        ),
+    ] = "bounds",
 ) -> None:
     """Write the results of a run for other programs and for print; nothing is scored again.
 
     Names of files, cases, blocks and sites are replaced by pseudonyms unless --names original.
     """
     from pathology.errors import UsageError
+    from pathology.report import ExportOptions
 
     kinds = parse_kinds(to)
     if names not in ("pseudonyms", "original"):
         raise UsageError(f"--names {names!r} is not known", fix="Known: pseudonyms, original.")
+    if origin not in ("bounds", "level0"):
+        raise UsageError(f"--origin {origin!r} is not known", fix="Known: bounds, level0.")
     _note_unfinished(run_dir)
-    export_run(
-        run_dir,
-        kinds,
-        out,
+    options = ExportOptions(
         names=names == "original",
         pseudonyms=pseudonyms,
         slides=slides or None,
         slide_root=slide_root,
+        origin="level0" if origin == "level0" else "bounds",
     )
+    export_run(run_dir, kinds, out, options)
 
 
 def parse_kinds(text: str) -> tuple[str, ...]:
@@ -124,19 +138,22 @@ def _note_unfinished(run_dir: Path) -> None:
 
 
 def export_run(
-    run_dir: Path, kinds: tuple[str, ...], out: Path | None = None, **choices: Any
+    run_dir: Path,
+    kinds: tuple[str, ...],
+    out: Path | None = None,
+    options: ExportOptions | None = None,
 ) -> None:
-    """Write exports with a bar each, and say where they are; ``choices`` as for ``export``."""
+    """Write exports with a bar each, and say where they are."""
     from pathology.report import export as write_exports
 
-    written = write_exports(run_dir, kinds, out, begin=begin_bar, **choices)
+    written = write_exports(run_dir, kinds, out, options=options, begin=begin_bar)
     for kind, paths in written.items():
         if paths:
             print(f"{kind}: {len(paths)} files in {paths[0].parent}")
         else:
             print(f"{kind}: nothing to write")
-    if not choices.get("names"):
-        path = choices.get("pseudonyms") or run_dir / "pseudonyms.json"
+    if options is None or not options.names:
+        path = (options.pseudonyms if options else None) or run_dir / "pseudonyms.json"
         print(f"names are pseudonyms; {path} says what they stand for: keep it apart")
 
 

@@ -13,6 +13,7 @@ from pathology.report.field import draw_field
 from pathology.report.geojson import GeoJsonOptions, export_geojson
 from pathology.report.guidelines import guideline_label, guideline_notes
 from pathology.report.html import export_html
+from pathology.report.job import ExportOptions
 from pathology.report.pictures import draw_heatmap, draw_overview
 from pathology.report.scene import Backdrop, Outline, TileMarks
 from pathology.report.words import RESEARCH_USE_ONLY, flag_words, reason_words
@@ -22,6 +23,7 @@ __all__ = [
     "RESEARCH_USE_ONLY",
     "Backdrop",
     "Decision",
+    "ExportOptions",
     "GeoJsonOptions",
     "Outline",
     "TileMarks",

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pathology.errors import SlideError
-from pathology.runs.cells import read_cell_columns, read_cells
+from pathology.runs.cells import read_cell_columns, read_cells, read_schema_names
 from pathology.types import AnyArray, IntArray
 
 __all__ = ["Distribution", "membrane_distribution"]
@@ -56,12 +55,11 @@ def membrane_distribution(cells: Path) -> Distribution:
     """
     n = round(TOP_OD / BIN_OD)
     counts = np.zeros(n, dtype=np.int64)
-    try:
+    # Tables of the first version do not say which tumour cells counted.
+    if "evaluable" in read_schema_names(cells):
         for part in read_cell_columns(cells, ["membrane_od", "evaluable"]):
             counts += _bins(part["membrane_od"][part["evaluable"]], n)
-    except SlideError:
-        # Tables of the first version do not say which tumour cells counted.
-        counts[:] = 0
+    else:
         for table in read_cells(cells):
             counts += _bins(table.membrane_od[table.is_tumour], n)
     return Distribution(counts=counts)

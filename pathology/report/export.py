@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from pathology.errors import UsageError
-from pathology.report.decision import Decision
 from pathology.report.folders import export_folder
-from pathology.report.job import gather_job, import_extra
+from pathology.report.job import ExportOptions, gather_job, import_extra
 from pathology.runs.pseudonyms import Pseudonyms
 
 __all__ = ["EXPORT_KINDS", "ExportKind", "check_kinds", "export"]
@@ -109,11 +108,7 @@ def export(
     kinds: Iterable[str],
     out: Path | str | None = None,
     *,
-    names: bool = False,
-    pseudonyms: Path | None = None,
-    slides: Sequence[str] | None = None,
-    slide_root: Path | None = None,
-    decisions: Mapping[str, Decision] | None = None,
+    options: ExportOptions | None = None,
     begin: Callable[[str, int], Callable[[str], None]] | None = None,
 ) -> dict[str, list[Path]]:
     """Write exports of a run.
@@ -127,16 +122,8 @@ def export(
     out
         Folder for the files; default ``run_dir/exports/<kind>``. With several kinds, each gets a
         folder of its name in it.
-    names
-        Export the names of files, cases and blocks as they are, in place of pseudonyms.
-    pseudonyms
-        Where key and list of the pseudonyms lie; default ``run_dir/pseudonyms.json``.
-    slides
-        Only these slide ids, as in ``results.csv``.
-    slide_root
-        Folder that the paths in ``results.csv`` are relative to; default the current one.
-    decisions
-        What reviewers decided, by slide id as in ``results.csv``.
+    options
+        Which slides, and under which names; default: all, under pseudonyms.
     begin
         Called with a kind and the number of its slides; returns what is called with the name of
         each slide that is done.
@@ -153,20 +140,16 @@ def export(
     SlideError
         If a stored table is damaged, or a file cannot be written.
     """
-    wanted = check_kinds(kinds)
-    root = Path(run_dir)
-    keeper = None if names else Pseudonyms.load(root, pseudonyms)
+    wanted, choice, root = check_kinds(kinds), options or ExportOptions(), Path(run_dir)
+    keeper = None if choice.names else Pseudonyms.load(root, choice.pseudonyms)
+    job = gather_job(root, choice, names=keeper)
+    if keeper is not None:
+        # Before the first export: nothing goes out under a name that nobody can trace back.
+        keeper.save(root, choice.pseudonyms)
     written = {}
     for kind in wanted:
-        job = gather_job(
-            root, names=keeper, slides=slides, decisions=decisions, slide_root=slide_root
-        )
-        if keeper is not None:
-            # Before the first export: nothing goes out under a name that nobody can trace back.
-            keeper.save(root, pseudonyms)
-        if begin is not None:
-            job = job.with_step(begin(kind, len(job.slides)))
+        step = begin(kind, len(job.slides)) if begin is not None else lambda _name: None
         target = None if out is None else Path(out) / (kind if len(wanted) > 1 else "")
         folder = export_folder(root, target, kind)
-        written[kind] = EXPORT_KINDS[kind].write()(job, folder)
+        written[kind] = EXPORT_KINDS[kind].write()(job.with_step(step), folder)
     return written

@@ -22,7 +22,7 @@ from pathology.report.decision import Decision
 from pathology.report.examples import ExampleField, example_fields
 from pathology.report.facts import Facts, attention_rank, percent
 from pathology.report.folders import export_folder
-from pathology.report.job import ExportJob, ExportSlide, gather_job
+from pathology.report.job import ExportJob, ExportOptions, ExportSlide, gather_job
 from pathology.report.palette import PATTERN_COLOURS, PATTERN_LABELS, STATUS_COLOURS, css
 from pathology.report.provenance import provenance_rows, quality_rows
 from pathology.report.stored import read_scene_or_reason
@@ -114,7 +114,7 @@ def export_html(
         If a page cannot be written.
     """
     place = None if slide_root is None else Path(slide_root)
-    job = gather_job(run_dir, slides=slides, slide_root=place)
+    job = gather_job(run_dir, ExportOptions(slides=slides, slide_root=place))
     return write_html(job, export_folder(job.root, out, "html"), fields=fields)
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 from pathology.errors import OutputError, UsageError
 from pathology.geometry import Spacing
@@ -19,7 +20,9 @@ from pathology.runs.pseudonyms import Pseudonyms
 from pathology.runs.result import SlideResult
 from pathology.runs.results import read_results
 
-__all__ = ["ExportJob", "ExportSlide", "gather_job", "import_extra"]
+__all__ = ["ExportJob", "ExportOptions", "ExportSlide", "Origin", "gather_job", "import_extra"]
+
+Origin = Literal["bounds", "level0"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,9 @@ class ExportJob:
         not the present one, so that the same run gives the same bytes.
     slide_root
         Folder that the paths of the results are relative to; None for the current one.
+    origin
+        Where GeoJSON coordinates begin: ``bounds``, the scanned part that the header names, as
+        QuPath counts; ``level0``, the top left of level 0.
     step
         Called with the name of each slide that is done.
     """
@@ -76,6 +82,7 @@ class ExportJob:
     names: Pseudonyms | None = None
     made_at: str | None = None
     slide_root: Path | None = None
+    origin: Origin = "bounds"
     step: Callable[[str], None] = field(default=lambda _name: None)
 
     @property
@@ -88,14 +95,36 @@ class ExportJob:
         return replace(self, step=step)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """Say what of a run is exported, and under which names.
+
+    Parameters
+    ----------
+    names
+        Export the names of files, cases and blocks as they are, in place of pseudonyms.
+    pseudonyms
+        Where key and list of the pseudonyms lie; default ``pseudonyms.json`` in the run folder.
+    slides
+        Only these slide ids, as in ``results.csv``; None for all.
+    slide_root
+        Folder that the paths in ``results.csv`` are relative to; None for the current one.
+    origin
+        As in :class:`ExportJob`.
+    decisions
+        What reviewers decided, by slide id as in ``results.csv``.
+    """
+
+    names: bool = False
+    pseudonyms: Path | None = None
+    slides: Sequence[str] | None = None
+    slide_root: Path | None = None
+    origin: Origin = "bounds"
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+
+
 def gather_job(
-    run_dir: Path | str,
-    *,
-    names: Pseudonyms | None = None,
-    slides: Sequence[str] | None = None,
-    decisions: Mapping[str, Decision] | None = None,
-    slide_root: Path | None = None,
-    step: Callable[[str], None] | None = None,
+    run_dir: Path | str, options: ExportOptions | None = None, *, names: Pseudonyms | None = None
 ) -> ExportJob:
     """Read the results of a run and name its slides for an export.
 
@@ -103,29 +132,25 @@ def gather_job(
     ----------
     run_dir
         The folder given as ``--out`` to ``her2 score``.
+    options
+        What is exported.
     names
-        Pseudonyms; None keeps the names.
-    slides
-        Only these slide ids, as in ``results.csv``.
-    decisions
-        What reviewers decided, by slide id as in ``results.csv``.
-    slide_root, step
-        As in :class:`ExportJob`.
+        The pseudonyms; None keeps the names.
 
     Raises
     ------
     UsageError
         If there is no run, or a slide id is not in it.
     """
-    root = Path(run_dir)
+    root, choice = Path(run_dir), options or ExportOptions()
     results = read_results(root)
-    wanted = slide_ids(results, slides)
+    wanted = slide_ids(results, choice.slides)
     found = [
         ExportSlide(
             result=result if names is None else names.result(result),
             source=result,
             folder=slide_folder(root, result.slide_id),
-            decision=(decisions or {}).get(result.slide_id),
+            decision=choice.decisions.get(result.slide_id),
         )
         for result in results
         if result.slide_id in wanted
@@ -138,8 +163,8 @@ def gather_job(
         slides=tuple(found),
         names=names,
         made_at=_finished(root),
-        slide_root=slide_root,
-        step=step or (lambda _name: None),
+        slide_root=choice.slide_root,
+        origin=choice.origin,
     )
 
 

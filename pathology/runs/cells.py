@@ -30,7 +30,14 @@ from pathology.runs.schema import (
 )
 from pathology.types import AnyArray, BoolArray
 
-__all__ = ["ROW_GROUP", "CellWriter", "read_cell_columns", "read_cells", "rewrite_cells"]
+__all__ = [
+    "ROW_GROUP",
+    "CellWriter",
+    "read_cell_columns",
+    "read_cells",
+    "read_schema_names",
+    "rewrite_cells",
+]
 
 #: Cells per row group: about 8 MB in memory, so a writer's memory does not grow with the slide.
 ROW_GROUP = 65_536
@@ -221,6 +228,18 @@ def read_cell_columns(path: Path, names: Sequence[str]) -> Iterator[dict[str, An
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=list(names))
             yield {name: _column_from_arrow(name, _whole(table, name)) for name in names}
+
+
+def read_schema_names(path: Path) -> tuple[str, ...]:
+    """Return the names of the columns of a table of cells, which older versions have fewer of.
+
+    Raises
+    ------
+    SlideError
+        If the file is missing, damaged or not a table of cells.
+    """
+    with open_table(path, FIRST_CELL_SCHEMA) as file:
+        return tuple(file.schema_arrow.names)
 
 
 def rewrite_cells(source: Path, target: Path, columns: Mapping[str, AnyArray]) -> int:

@@ -65,6 +65,18 @@ EXPORT_KINDS: Final[Mapping[str, ExportKind]] = MappingProxyType(
             says="a printed report per slide",
             module="pdf", function="export_pdf", library="reportlab", extra="pdf",
         ),
+        "tables": ExportKind(
+            says="slides, cases, meaning of the columns and provenance, as CSV and Parquet",
+            module="workbook", function="write_tables",
+        ),
+        "xlsx": ExportKind(
+            says="the same tables, and one Excel workbook",
+            module="workbook", function="write_workbook", library="xlsxwriter", extra="xlsx",
+        ),
+        "ome-tiff": ExportKind(
+            says="the heat map as numbers, aligned to the slide",
+            module="ome_tiff", function="export_ome_tiff",
+        ),
     }
 )  # fmt: skip
 

@@ -196,11 +196,16 @@ def _geometries(
         for centre in centres:
             yield {"type": "Point", "coordinates": centre}
         return
-    rings = _rings(cell_polygons_um(cells), options.simplify_um)
-    for row, ring_um in enumerate(rings):
-        ring = np.round(ring_um / scale - offset, decimals)
-        # An outline without an area is no polygon; its cell is still written, as its centre.
-        if cells.outline_r[row].any():
+    polygons = cell_polygons_um(cells)
+    if options.simplify_um > 0:
+        rings = (np.round(r / scale - offset, decimals) for r in _simple(polygons, options))
+    else:
+        closed = np.concatenate([polygons, polygons[:, :1]], axis=1)
+        rings = iter(np.round(closed / scale - offset, decimals))
+    # An outline without an area is no polygon; its cell is still written, as its centre.
+    has_area = np.any(cells.outline_r, axis=1)
+    for row, ring in enumerate(rings):
+        if has_area[row]:
             yield {"type": "Polygon", "coordinates": [ring]}
         else:
             yield {"type": "Point", "coordinates": centres[row]}
@@ -211,13 +216,12 @@ def _decimals(spacing: Spacing) -> int:
     return max(1, math.ceil(math.log10(max(spacing.x, spacing.y) / _STEP_UM) - 1e-9))
 
 
-def _rings(polygons: AnyArray, simplify_um: float) -> Iterator[AnyArray]:
-    """Yield closed rings, simplified where asked for."""
+def _simple(polygons: AnyArray, options: GeoJsonOptions) -> Iterator[AnyArray]:
+    """Yield closed rings with fewer points."""
     closed = np.concatenate([polygons, polygons[:, :1]], axis=1)
-    if simplify_um <= 0 or not len(closed):
-        yield from closed
+    if not len(closed):
         return
-    simple = shapely.simplify(shapely.polygons(closed), simplify_um, preserve_topology=True)
+    simple = shapely.simplify(shapely.polygons(closed), options.simplify_um, preserve_topology=True)
     for number, shape in enumerate(cast("Sequence[shapely.Polygon]", simple)):
         points = shapely.get_coordinates(shape)
         yield points if len(points) >= 4 else closed[number]

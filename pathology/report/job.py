@@ -73,6 +73,8 @@ class ExportJob:
     origin
         Where GeoJSON coordinates begin: ``bounds``, the scanned part that the header names, as
         QuPath counts; ``level0``, the top left of level 0.
+    n_in_run
+        Slides of the run, exported or not.
     step
         Called with the name of each slide that is done.
     """
@@ -83,6 +85,7 @@ class ExportJob:
     made_at: str | None = None
     slide_root: Path | None = None
     origin: Origin = "bounds"
+    n_in_run: int = 0
     step: Callable[[str], None] = field(default=lambda _name: None)
 
     @property
@@ -165,6 +168,7 @@ def gather_job(
         made_at=_finished(root),
         slide_root=choice.slide_root,
         origin=choice.origin,
+        n_in_run=len(results),
     )
 
 

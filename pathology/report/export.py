@@ -73,6 +73,23 @@ EXPORT_KINDS: Final[Mapping[str, ExportKind]] = MappingProxyType(
             says="the same tables, and one Excel workbook",
             module="workbook", function="write_workbook", library="xlsxwriter", extra="xlsx",
         ),
+        "dicom-sr": ExportKind(
+            says="the score as a structured report (TID 1500)",
+            module="dicom_sr",
+            function="export_dicom_sr",
+            library="highdicom",
+            extra="dicom",
+        ),
+        "dicom-ann": ExportKind(
+            says="the cells as bulk annotations",
+            module="dicom_ann",
+            function="export_dicom_ann",
+            library="highdicom",
+            extra="dicom",
+        ),
+        "fhir": ExportKind(
+            says="the score as FHIR R4 resources", module="fhir", function="export_fhir"
+        ),
         "ome-tiff": ExportKind(
             says="the heat map as numbers, aligned to the slide",
             module="ome_tiff", function="export_ome_tiff",

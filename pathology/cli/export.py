@@ -26,7 +26,9 @@ def export(
         typer.Option(
             "--to",
             metavar="KIND,...",
-            help="geojson (cells for QuPath), html or pdf (a report per slide).",
+            help="html, pdf (a report per slide); geojson (cells for QuPath); tables (CSV and "
+            "Parquet), xlsx (these and a workbook); dicom-sr, dicom-ann; fhir; ome-tiff (heat "
+            "map).",
             show_default=False,
         ),
     ],

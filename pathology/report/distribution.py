@@ -7,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from pathology.errors import SlideError
+from pathology.report.job import ExportSlide
 from pathology.runs.cells import read_cell_columns, read_cells, read_schema_names
+from pathology.runs.layout import CELLS
+from pathology.scoring import TILE_FLAG
 from pathology.types import AnyArray, IntArray
 
-__all__ = ["Distribution", "membrane_distribution"]
+__all__ = ["Distribution", "membrane_distribution", "slide_distribution"]
 
 #: Width of a bar in OD: twice the step in which ray densities are stored.
 BIN_OD = 0.02
@@ -38,6 +42,31 @@ class Distribution:
     def total(self) -> int:
         """Cells in all bars."""
         return int(self.counts.sum())
+
+    @property
+    def ticks(self) -> tuple[float, ...]:
+        """Densities for an axis; the last stands for all above."""
+        last = round(len(self.counts) * self.bin_od / 0.2)
+        return tuple(round(0.2 * tick, 1) for tick in range(last + 1))
+
+
+def slide_distribution(slide: ExportSlide) -> tuple[Distribution | None, str]:
+    """Return the distribution of a slide, or why there is none, in a sentence for a page.
+
+    Returns
+    -------
+    tuple
+        The distribution (None where the slide has no tumour cell) and an empty text, or None and
+        the sentence.
+    """
+    path = slide.folder / CELLS
+    if TILE_FLAG in slide.source.flags or not path.is_file():
+        return None, ""
+    try:
+        spread = membrane_distribution(path)
+    except SlideError:
+        return None, "No distribution: cells.parquet of this slide is damaged."
+    return (spread if spread.total else None), ""
 
 
 def membrane_distribution(cells: Path) -> Distribution:

@@ -36,6 +36,7 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 import orjson
+import pyarrow as pa
 
 from pathology import __version__
 from pathology.errors import UsageError
@@ -202,6 +203,8 @@ def _all_features(result: SlideResult, cells: Path, options: GeoJsonOptions) -> 
             part, mask = table.take(rows), None if counted is None else counted[rows]
             yield from cell_features(part, mask, result, options, first_id=first_id)
             first_id += part.n
+        # Arrow keeps what it has freed; a slide of millions of cells would let that pile up.
+        pa.default_memory_pool().release_unused()
 
 
 def _counted(cells: Path) -> Iterator[AnyArray | None]:

@@ -19,6 +19,7 @@ from markupsafe import Markup, escape
 
 from pathology import __version__
 from pathology.report.decision import Decision
+from pathology.report.distribution import Distribution, slide_distribution
 from pathology.report.examples import ExampleField, example_fields
 from pathology.report.facts import Facts, attention_rank, percent
 from pathology.report.folders import export_folder
@@ -138,7 +139,9 @@ def write_html(job: ExportJob, folder: Path, *, fields: bool = True) -> list[Pat
     written = []
     for slide in job.slides:
         examples = example_fields(job.root, slide.source, job.slide_root) if fields else []
-        page = render_slide(slide.result, _pictures(slide, job), examples, slide.decision)
+        spread, _ = slide_distribution(slide)
+        pictures = _pictures(slide, job)
+        page = render_slide(slide.result, pictures, examples, slide.decision, spread)
         path = folder / f"{slide.result.slide_id}.html"
         atomic_write_bytes(path, page.encode())
         written.append(path)
@@ -154,6 +157,7 @@ def render_slide(
     pictures: Sequence[Picture] = (),
     fields: Sequence[ExampleField] = (),
     decision: Decision | None = None,
+    spread: Distribution | None = None,
 ) -> str:
     """Return the page of a slide.
 
@@ -167,6 +171,8 @@ def render_slide(
         Example fields.
     decision
         What a reviewer decided; None where nobody has looked.
+    spread
+        Membrane OD of the tumour cells; None where there are none.
 
     Returns
     -------
@@ -192,6 +198,7 @@ def render_slide(
                 for title, png in (("As scanned", field.plain), ("Cells", field.png))
             ],
             decision=decision.rows() if decision else [],
+            spread=spread,
             quality=quality_rows(result),
             provenance=provenance_rows(result),
         )

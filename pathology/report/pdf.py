@@ -27,8 +27,7 @@ from reportlab.platypus import (
 )
 
 from pathology import __version__
-from pathology.errors import SlideError
-from pathology.report.distribution import membrane_distribution
+from pathology.report.distribution import slide_distribution
 from pathology.report.examples import ExampleField, example_fields
 from pathology.report.facts import Facts, percent
 from pathology.report.job import ExportJob, ExportSlide
@@ -264,19 +263,13 @@ def _patterns(slide: ExportSlide, facts: Facts) -> list[Any]:
                 rgb=MUTED,
             ),
         ]
-    return story + _spread(slide, facts)
+    return story + _spread(slide)
 
 
-def _spread(slide: ExportSlide, facts: Facts) -> list[Any]:
-    cells = slide.folder / "cells.parquet"
-    if facts.counts_tiles or not cells.is_file():
-        return []
-    try:
-        spread = membrane_distribution(cells)
-    except SlideError:
-        return [paragraph("No distribution: cells.parquet of this slide is damaged.", 8, rgb=MUTED)]
-    if not spread.total:
-        return []
+def _spread(slide: ExportSlide) -> list[Any]:
+    spread, reason = slide_distribution(slide)
+    if spread is None:
+        return [paragraph(reason, 8, rgb=MUTED)] if reason else []
     result = slide.result
     pairs = (
         ("P5", result.membrane_od_p5),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -149,3 +150,30 @@ def test_names_of_images_cannot_break_out_of_the_script(tmp_path: Path) -> None:
     assert "'" not in inner
     # Groovy takes one level of backslashes off, JSON the next.
     assert "a'''+evil()+'''\\" in json.loads(inner.replace("\\\\", "\\"))
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_cells_match_the_table(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", n_cells=100_000)
+    found = features(files(tmp_path / "run", tmp_path / "out", names=True)[f"{SCORED}.geojson.gz"])
+    table = pq.read_table(tmp_path / "run" / "slides" / SCORED / "cells.parquet")
+    assert len(found) == table.num_rows == 100_000
+    reach = np.asarray(table["outline_r"].to_pylist()) * 0.2
+    angle = 2 * np.pi * np.arange(32) / 32
+    x = table["x_um"].to_numpy()[:, None] + reach * np.cos(angle)
+    y = table["y_um"].to_numpy()[:, None] + reach * np.sin(angle)
+    rings = np.asarray([f["geometry"]["coordinates"][0][:-1] for f in found])
+    assert np.abs((rings + ORIGIN) * SPACING.x - np.stack([x, y], axis=2)).max() < 0.01
+
+
+@pytest.mark.slow
+def test_memory_of_an_export_stays_below_300_mb() -> None:
+    script = Path(__file__).parents[2] / "scripts" / "benchmark_export_memory.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--cells", "100000"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    peak = float(done.stdout.partition("peak memory ")[2].split()[0])
+    assert peak < 300

@@ -72,7 +72,7 @@ app.command(epilog="Example: her2 config --set scoring.min_tumour_cells=50")(con
 app.command(
     epilog="Example: her2 rescore results --out results-2 --set scoring.min_tumour_cells=50"
 )(rescore)
-app.command(epilog="Example: her2 export results --to geojson")(export)
+app.command(epilog="Example: her2 export results --to pdf,geojson --out for-others")(export)
 app.command(epilog="Example: her2 review results --user 'Ada Reader'")(review)
 app.command(epilog="Example: her2 ish results --results ish.csv")(ish)
 app.command(

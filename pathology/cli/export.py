@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pathology.report import ExportOptions
 
 __all__ = ["export", "export_run", "parse_kinds"]
 
@@ -22,7 +26,9 @@ def export(
         typer.Option(
             "--to",
             metavar="KIND,...",
-            help="geojson (cells for QuPath, gzipped) or html (one page per slide).",
+            help="html, pdf (a report per slide); geojson (cells for QuPath); tables (CSV and "
+            "Parquet), xlsx (these and a workbook); dicom-sr, dicom-ann; fhir; ome-tiff (heat "
+            "map).",
             show_default=False,
         ),
     ],
@@ -31,15 +37,78 @@ def export(
         typer.Option(
             "--out",
             metavar="DIR2",
-            help="Where to write; default DIR/exports/KIND.",
+            help="Where to write; default DIR/exports/KIND. Several kinds get a folder each.",
             show_default=False,
         ),
     ] = None,
+    slides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slide",
+            metavar="ID",
+            help="Only this slide, by its slide_id in results.csv. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    names: Annotated[
+        str,
+        typer.Option(
+            "--names",
+            metavar="WHICH",
+            help="pseudonyms: slides, cases, blocks and sites under names that only "
+            "DIR/pseudonyms.json (mode 600) can trace back. original: as in results.csv.",
+        ),
+    ] = "pseudonyms",
+    pseudonyms: Annotated[
+        Path | None,
+        typer.Option(
+            "--pseudonyms",
+            metavar="FILE",
+            help="Key and list of the pseudonyms, in place of DIR/pseudonyms.json: name the same "
+            "file for all runs of a study.",
+            show_default=False,
+        ),
+    ] = None,
+    slide_root: Annotated[
+        Path | None,
+        typer.Option(
+            "--slide-root",
+            metavar="DIR3",
+            help="Folder that the paths in results.csv are relative to, for pictures of fields.",
+            show_default=False,
+        ),
+    ] = None,
+    origin: Annotated[
+        str,
+        typer.Option(
+            "--origin",
+            metavar="WHERE",
+            help="Where GeoJSON coordinates begin: bounds (the scanned part that the header of "
+            "MIRAX and other slides names, as QuPath counts) or level0.",
+        ),
+    ] = "bounds",
 ) -> None:
-    """Write the results of a run for other programs; nothing is scored again."""
+    """Write the results of a run for other programs and for print; nothing is scored again.
+
+    Names of files, cases, blocks and sites are replaced by pseudonyms unless --names original.
+    """
+    from pathology.errors import UsageError
+    from pathology.report import ExportOptions
+
     kinds = parse_kinds(to)
+    if names not in ("pseudonyms", "original"):
+        raise UsageError(f"--names {names!r} is not known", fix="Known: pseudonyms, original.")
+    if origin not in ("bounds", "level0"):
+        raise UsageError(f"--origin {origin!r} is not known", fix="Known: bounds, level0.")
     _note_unfinished(run_dir)
-    export_run(run_dir, kinds, out)
+    options = ExportOptions(
+        names=names == "original",
+        pseudonyms=pseudonyms,
+        slides=slides or None,
+        slide_root=slide_root,
+        origin="level0" if origin == "level0" else "bounds",
+    )
+    export_run(run_dir, kinds, out, options)
 
 
 def parse_kinds(text: str) -> tuple[str, ...]:
@@ -70,12 +139,44 @@ def _note_unfinished(run_dir: Path) -> None:
             )
 
 
-def export_run(run_dir: Path, kinds: tuple[str, ...], out: Path | None = None) -> None:
-    """Write exports and say where they are."""
+def export_run(
+    run_dir: Path,
+    kinds: tuple[str, ...],
+    out: Path | None = None,
+    options: ExportOptions | None = None,
+) -> None:
+    """Write exports with a bar each, and say where they are."""
     from pathology.report import export as write_exports
 
-    for kind, paths in write_exports(run_dir, kinds, out).items():
+    written = write_exports(run_dir, kinds, out, options=options, begin=begin_bar)
+    for kind, paths in written.items():
         if paths:
             print(f"{kind}: {len(paths)} files in {paths[0].parent}")
         else:
             print(f"{kind}: nothing to write")
+    if options is None or not options.names:
+        path = (options.pseudonyms if options else None) or run_dir / "pseudonyms.json"
+        print(f"names are pseudonyms; {path} says what they stand for: keep it apart")
+
+
+def begin_bar(kind: str, total: int) -> Callable[[str], None]:
+    """Show how many slides of an export are done: a bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return lambda _name: None
+    from rich.console import Console
+    from rich.progress import Progress
+
+    bars = Progress(console=Console(stderr=True), transient=True)
+    task = bars.add_task(kind, total=total)
+    done = 0
+
+    def step(_name: str) -> None:
+        nonlocal done
+        done += 1
+        bars.advance(task)
+        if done == 1:
+            bars.start()
+        if done >= total:
+            bars.stop()
+
+    return step

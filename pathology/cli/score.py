@@ -125,7 +125,7 @@ def score(
         typer.Option(
             "--export",
             metavar="KIND,...",
-            help="Also write geojson (for QuPath), html (one page per slide), or both.",
+            help="Also write exports, such as geojson,html: the kinds of `her2 export --to`.",
         ),
     ] = None,
 ) -> None:

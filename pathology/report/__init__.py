@@ -7,11 +7,13 @@ kind. Colours live in ``palette`` and sentences in ``words``, so that all of the
 
 from __future__ import annotations
 
+from pathology.report.decision import Decision
 from pathology.report.export import EXPORT_KINDS, check_kinds, export
 from pathology.report.field import draw_field
 from pathology.report.geojson import GeoJsonOptions, export_geojson
 from pathology.report.guidelines import guideline_label, guideline_notes
 from pathology.report.html import export_html
+from pathology.report.job import ExportOptions
 from pathology.report.pictures import draw_heatmap, draw_overview
 from pathology.report.scene import Backdrop, Outline, TileMarks
 from pathology.report.words import RESEARCH_USE_ONLY, flag_words, reason_words
@@ -20,6 +22,8 @@ __all__ = [
     "EXPORT_KINDS",
     "RESEARCH_USE_ONLY",
     "Backdrop",
+    "Decision",
+    "ExportOptions",
     "GeoJsonOptions",
     "Outline",
     "TileMarks",

@@ -62,11 +62,14 @@ class ExampleField:
     caption
         What it shows and where it lies.
     png
-        Content of a PNG file.
+        Content of a PNG file: the field with its cells drawn in.
+    plain
+        The same without.
     """
 
     caption: str
     png: bytes
+    plain: bytes
 
 
 def example_fields(
@@ -107,18 +110,23 @@ def example_fields(
 def _draw(slide: Slide, choice: FieldChoice, spacing: Spacing) -> ExampleField:
     rgb = slide.read(choice.box, mpp=max(FIELD_MPP, spacing.x, spacing.y))
     png = draw_field(rgb, choice.box, spacing, choice.cells, width_px=640, legend=False)
+    none = CellTable.empty()
+    plain = draw_field(rgb, choice.box, spacing, none, width_px=640, legend=False)
     x, y = choice.box.x * spacing.x / 1000, choice.box.y * spacing.y / 1000
     caption = (
         f"{PATTERN_LABELS[choice.pattern]}: {choice.count} such cells; "
         f"top left at {x:.2f}, {y:.2f} mm."
     )
-    return ExampleField(caption=caption, png=png)
+    return ExampleField(caption=caption, png=png, plain=plain)
 
 
 def choose_fields(
     cells: Path, tiles: Sequence[TileRow], spacing: Spacing, *, limit: int = MAX_FIELDS
 ) -> list[FieldChoice]:
-    """Choose, from the strongest pattern down, the tile and the field that hold most of it.
+    """Choose fields: from the strongest pattern down the tile that holds most of it.
+
+    Where fewer patterns than fields are there, further fields show the commonest ones again, in
+    other tiles.
 
     Parameters
     ----------
@@ -134,22 +142,36 @@ def choose_fields(
     Returns
     -------
     list of FieldChoice
-        Strongest pattern first; a pattern that no tumour cell shows is left out.
+        Strongest pattern first; a pattern that no tumour cell shows is left out. Fewer than
+        ``limit`` only where fewer tiles hold tumour cells.
     """
-    chosen: dict[int, TileRow] = {}
-    for pattern in range(len(PATTERNS) - 1, -1, -1):
-        column = f"n_{PATTERNS[pattern]}"
-        free = [tile for tile in tiles if tile not in chosen.values()] or list(tiles)
-        best = max(free, key=lambda tile: (getattr(tile, column), -tile.tile_id), default=None)
-        if best is not None and getattr(best, column) > 0 and len(chosen) < limit:
-            chosen[pattern] = best
-    wanted = np.array([tile.tile_id for tile in chosen.values()], dtype=np.int64)
+    chosen = _choose_tiles(tiles, limit)
+    wanted = np.array([tile.tile_id for _, tile in chosen], dtype=np.int64)
     kept = [table.take(np.isin(table.tile_id, wanted)) for table in read_cells(cells)]
     inside = CellTable.concat(kept)
     return [
         _densest(inside.take(inside.tile_id == tile.tile_id), tile, pattern, spacing)
-        for pattern, tile in chosen.items()
+        for pattern, tile in chosen
     ]
+
+
+def _choose_tiles(tiles: Sequence[TileRow], limit: int) -> list[tuple[int, TileRow]]:
+    """Return pattern and tile of each field, strongest pattern first."""
+    totals = [sum(getattr(tile, f"n_{name}") for tile in tiles) for name in PATTERNS]
+    strongest = sorted((code for code, n in enumerate(totals) if n), reverse=True)
+    common = sorted(strongest, key=lambda code: -totals[code])
+    chosen: list[tuple[int, TileRow]] = []
+    for pattern in (*strongest, *(code for _ in range(limit) for code in common)):
+        column = f"n_{PATTERNS[pattern]}"
+        taken = [tile.tile_id for _, tile in chosen]
+        again = any(pattern == code for code, _ in chosen)
+        free = [tile for tile in tiles if tile.tile_id not in taken]
+        # The first field of a pattern may share a tile with another pattern's.
+        free = free or ([] if again else list(tiles))
+        best = max(free, key=lambda tile: (getattr(tile, column), -tile.tile_id), default=None)
+        if best is not None and getattr(best, column) > 0 and len(chosen) < limit:
+            chosen.append((pattern, best))
+    return sorted(chosen, key=lambda pair: -pair[0])
 
 
 def _densest(cells: CellTable, tile: TileRow, pattern: int, spacing: Spacing) -> FieldChoice:

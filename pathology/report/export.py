@@ -2,26 +2,100 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from pathology.errors import UsageError
-from pathology.report.geojson import export_geojson
-from pathology.report.html import export_html
+from pathology.report.folders import export_folder
+from pathology.report.job import ExportOptions, gather_job, import_extra
+from pathology.runs.pseudonyms import Pseudonyms
 
-__all__ = ["EXPORT_KINDS", "check_kinds", "export"]
+__all__ = ["EXPORT_KINDS", "ExportKind", "check_kinds", "export"]
 
-Exporter = Callable[[Path, "Path | None"], "list[Path]"]
+
+@dataclass(frozen=True, kw_only=True)
+class ExportKind:
+    """Name the function that writes a kind of export, and what it needs.
+
+    Parameters
+    ----------
+    says
+        What it is, in a few words.
+    module, function
+        Where the function lies; imported only when the kind is asked for. It is given the job and
+        the folder, and returns the files.
+    library, extra
+        A library that not every installation has, and the extra that brings it.
+    """
+
+    says: str
+    module: str
+    function: str
+    library: str = ""
+    extra: str = ""
+
+    def check(self) -> None:
+        """Raise :class:`UsageError` where the library is not installed."""
+        if self.library:
+            import_extra(self.library, self.extra)
+
+    def write(self) -> Callable[..., list[Path]]:
+        """Return the function."""
+        found: Any = getattr(
+            importlib.import_module(f"pathology.report.{self.module}"), self.function
+        )
+        return found  # type: ignore[no-any-return]
+
 
 #: Every kind of export, by the name that ``--to`` and ``--export`` take.
-EXPORT_KINDS: Final[Mapping[str, Exporter]] = MappingProxyType(
+EXPORT_KINDS: Final[Mapping[str, ExportKind]] = MappingProxyType(
     {
-        "geojson": lambda run_dir, out: export_geojson(run_dir, out),
-        "html": lambda run_dir, out: export_html(run_dir, out),
+        "geojson": ExportKind(
+            says="cells for QuPath, gzipped, a summary, and a script that imports them",
+            module="geojson", function="write_geojson",
+        ),
+        "html": ExportKind(
+            says="one page per slide, and an index", module="html", function="write_html"
+        ),
+        "pdf": ExportKind(
+            says="a printed report per slide",
+            module="pdf", function="export_pdf", library="reportlab", extra="pdf",
+        ),
+        "tables": ExportKind(
+            says="slides, cases, meaning of the columns and provenance, as CSV and Parquet",
+            module="workbook", function="write_tables",
+        ),
+        "xlsx": ExportKind(
+            says="the same tables, and one Excel workbook",
+            module="workbook", function="write_workbook", library="xlsxwriter", extra="xlsx",
+        ),
+        "dicom-sr": ExportKind(
+            says="the score as a structured report (TID 1500)",
+            module="dicom_sr",
+            function="export_dicom_sr",
+            library="highdicom",
+            extra="dicom",
+        ),
+        "dicom-ann": ExportKind(
+            says="the cells as bulk annotations",
+            module="dicom_ann",
+            function="export_dicom_ann",
+            library="highdicom",
+            extra="dicom",
+        ),
+        "fhir": ExportKind(
+            says="the score as FHIR R4 resources", module="fhir", function="export_fhir"
+        ),
+        "ome-tiff": ExportKind(
+            says="the heat map as numbers, aligned to the slide",
+            module="ome_tiff", function="export_ome_tiff",
+        ),
     }
-)
+)  # fmt: skip
 
 
 def check_kinds(kinds: Iterable[str]) -> tuple[str, ...]:
@@ -35,7 +109,7 @@ def check_kinds(kinds: Iterable[str]) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        If one is not known, or there is none; lists those that are.
+        If one is not known, there is none, or a library that one needs is not installed.
 
     Examples
     --------
@@ -53,23 +127,35 @@ def check_kinds(kinds: Iterable[str]) -> tuple[str, ...]:
             f"unknown kind of export: {', '.join(unknown)}",
             fix=f"Known kinds: {', '.join(EXPORT_KINDS)}.",
         )
+    for kind in wanted:
+        EXPORT_KINDS[kind].check()
     return wanted
 
 
 def export(
-    run_dir: Path | str, kinds: Iterable[str], out: Path | str | None = None
+    run_dir: Path | str,
+    kinds: Iterable[str],
+    out: Path | str | None = None,
+    *,
+    options: ExportOptions | None = None,
+    begin: Callable[[str, int], Callable[[str], None]] | None = None,
 ) -> dict[str, list[Path]]:
-    """Write exports of a finished run.
+    """Write exports of a run.
 
     Parameters
     ----------
     run_dir
         The folder given as ``--out`` to ``her2 score``.
     kinds
-        Names of kinds of export: ``geojson``, ``html``.
+        Keys of :data:`EXPORT_KINDS`.
     out
         Folder for the files; default ``run_dir/exports/<kind>``. With several kinds, each gets a
         folder of its name in it.
+    options
+        Which slides, and under which names; default: all, under pseudonyms.
+    begin
+        Called with a kind and the number of its slides; returns what is called with the name of
+        each slide that is done.
 
     Returns
     -------
@@ -79,13 +165,20 @@ def export(
     Raises
     ------
     UsageError
-        If a kind is not known or there is no run.
+        If a kind is not known, a library is missing, or there is no run.
     SlideError
         If a stored table is damaged, or a file cannot be written.
     """
-    wanted = check_kinds(kinds)
+    wanted, choice, root = check_kinds(kinds), options or ExportOptions(), Path(run_dir)
+    keeper = None if choice.names else Pseudonyms.load(root, choice.pseudonyms)
+    job = gather_job(root, choice, names=keeper)
+    if keeper is not None:
+        # Before the first export: nothing goes out under a name that nobody can trace back.
+        keeper.save(root, choice.pseudonyms)
     written = {}
     for kind in wanted:
+        step = begin(kind, len(job.slides)) if begin is not None else lambda _name: None
         target = None if out is None else Path(out) / (kind if len(wanted) > 1 else "")
-        written[kind] = EXPORT_KINDS[kind](Path(run_dir), target)
+        folder = export_folder(root, target, kind)
+        written[kind] = EXPORT_KINDS[kind].write()(job.with_step(step), folder)
     return written

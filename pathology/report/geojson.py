@@ -15,6 +15,7 @@ tumour, by pattern      ``Tumor: 0 unstained``             of the pattern
                         ``Tumor: 2+ incomplete moderate-intense``
                         ``Tumor: 2+ complete``
                         ``Tumor: 3+ complete intense``
+tumour, not counted     ``Tumor: not counted``             of the class
 in situ                 ``In situ``                        of the class
 normal epithelium       ``Normal epithelium``              of the class
 lymphoid                ``Immune cells``                   of the class
@@ -29,128 +30,50 @@ the cell or the slide.
 from __future__ import annotations
 
 import gzip
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, cast
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import orjson
-import shapely
+import pyarrow as pa
 
 from pathology import __version__
-from pathology.cells.table import CELL_CLASSES, PATTERNS, CellTable
 from pathology.errors import UsageError
-from pathology.geometry import Spacing
-from pathology.report.field import cell_polygons_um
-from pathology.report.folders import export_folder, slide_ids
-from pathology.report.palette import CLASS_COLOURS, PATTERN_COLOURS, PATTERN_SHORT, RGB
+from pathology.report.folders import export_folder
+from pathology.report.geojson_cells import (
+    MEASUREMENTS,
+    GeoJsonOptions,
+    cell_features,
+    class_name,
+    spacing_of,
+    uuid_head,
+)
+from pathology.report.geojson_script import import_script
+from pathology.report.job import ExportJob, ExportOptions, ExportSlide, gather_job
 from pathology.report.tile_geojson import tile_features
+from pathology.report.tile_summary import summary_collection
 from pathology.report.words import RESEARCH_USE_ONLY
-from pathology.runs.atomic import AtomicFile, disk_errors
-from pathology.runs.cells import read_cells
-from pathology.runs.layout import CELLS, TILES, slide_folder
+from pathology.runs.atomic import AtomicFile, atomic_write_bytes, disk_errors
+from pathology.runs.cells import read_cell_columns, read_cells, read_schema_names
+from pathology.runs.layout import CELLS, TILES
 from pathology.runs.result import SlideResult
-from pathology.runs.results import read_results
 from pathology.runs.tiles import read_tiles
 from pathology.scoring import TILE_FLAG
 from pathology.types import AnyArray
 
 __all__ = ["MEASUREMENTS", "GeoJsonOptions", "class_name", "export_geojson"]
 
-#: QuPath's names of classes; ``Stroma``, ``Immune cells`` and ``Other`` are in its default list.
-_CLASS_NAMES: Final = {
-    "in_situ": "In situ",
-    "normal_epithelium": "Normal epithelium",
-    "lymphoid": "Immune cells",
-    "stroma": "Stroma",
-    "other": "Other",
-}
-#: Names of the measurements, and the columns of ``cells.parquet`` that they repeat unchanged.
-MEASUREMENTS: Final[tuple[tuple[str, str], ...]] = (
-    ("Membrane OD", "membrane_od"),
-    ("Membrane OD, stained part", "membrane_od_stained"),
-    ("Membrane completeness", "membrane_completeness"),
-    ("Cytoplasm OD", "cytoplasm_od"),
-    ("Area um^2", "area_um2"),
-    ("Tumour probability", "tumour_probability"),
-)
-#: Coordinates keep one decimal: 0.1 px is 0.025 µm at 40x, an eighth of a step of the outline.
-_DECIMALS = 1
-#: Cells whose outlines are worked out at once: some 15 MB.
-_CHUNK = 8192
+#: Cells whose outlines are worked out at once: some 4 MB.
+_CHUNK = 2048
+_MICRO: Final = "µ".encode()
 #: Fast, and within a tenth of the smallest size on such text.
 _GZIP_LEVEL = 4
 _NOTE = (
     "Coordinates are level-0 pixels, x to the right and y down, from the top left of level 0, "
-    "less offset_px. QuPath counts from the corner of the scanned bounds where the slide's header "
-    "names them: export with that corner as the offset."
+    "less offset_px: the corner of the scanned bounds where the slide's header names them (MIRAX "
+    "and others), because QuPath counts from there."
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class GeoJsonOptions:
-    """Say what the export holds.
-
-    Parameters
-    ----------
-    tumour_only
-        Leave out cells that do not count.
-    points
-        Write the centre instead of the outline; the objects are then detections.
-    object_type
-        What QuPath makes of an outline.
-    simplify_um
-        Drop points of an outline that lie within this distance of the simpler one, in µm; 0 keeps
-        all 32.
-    offset_px
-        Level-0 pixels (x, y) that are subtracted from every coordinate.
-
-    Raises
-    ------
-    ValueError
-        If ``simplify_um`` is negative.
-
-    Examples
-    --------
-    >>> GeoJsonOptions(points=True).kind
-    'detection'
-    """
-
-    tumour_only: bool = False
-    points: bool = False
-    object_type: Literal["cell", "detection"] = "cell"
-    simplify_um: float = 0.0
-    offset_px: tuple[int, int] = (0, 0)
-
-    def __post_init__(self) -> None:
-        if not self.simplify_um >= 0:
-            raise ValueError(f"simplify_um must be 0 or more, not {self.simplify_um!r}")
-
-    @property
-    def kind(self) -> str:
-        """QuPath's type of the objects."""
-        return "detection" if self.points else self.object_type
-
-
-def class_name(cell_class: int, pattern: int) -> str:
-    """Return QuPath's class of a cell.
-
-    Parameters
-    ----------
-    cell_class
-        Index into ``CELL_CLASSES``.
-    pattern
-        Index into ``PATTERNS``; plays no part unless the cell is tumour.
-
-    Examples
-    --------
-    >>> class_name(0, 3), class_name(3, 0)
-    ('Tumor: 2+ complete', 'Immune cells')
-    """
-    name = CELL_CLASSES[cell_class]
-    return f"Tumor: {PATTERN_SHORT[pattern]}" if name == "tumour" else _CLASS_NAMES[name]
 
 
 def export_geojson(
@@ -187,21 +110,64 @@ def export_geojson(
     SlideError
         If a table of cells is damaged, or the disk is full.
     """
-    root, choice = Path(run_dir), options or GeoJsonOptions()
-    results = read_results(root)
-    wanted = slide_ids(results, slides)
-    folder = export_folder(root, out, "geojson")
-    written = []
-    for result in results:
-        cells = slide_folder(root, result.slide_id) / CELLS
-        if result.slide_id not in wanted or result.spacing is None or not cells.is_file():
-            continue
-        path = folder / f"{result.slide_id}.geojson.gz"
-        with AtomicFile(path) as file, disk_errors(path):
-            _write(file.stream, result, cells, choice)
-        written.append(path)
+    job = gather_job(run_dir, ExportOptions(slides=slides))
+    folder = export_folder(job.root, out, "geojson")
+    written = _write_cells(job, folder, options or GeoJsonOptions())
     if slides is not None and not written:
-        raise UsageError(f"{root}: none of these slides has cells: {', '.join(slides)}")
+        raise UsageError(f"{job.root}: none of these slides has cells: {', '.join(slides)}")
+    return written
+
+
+def write_geojson(job: ExportJob, folder: Path) -> list[Path]:
+    """Write cells and summary of every slide that has cells, and a script that imports them.
+
+    Parameters
+    ----------
+    job
+        The slides.
+    folder
+        Where to write; exists.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files.
+    """
+    written = []
+    for slide in job.slides:
+        offset = _corner(slide) if job.origin == "bounds" else (0, 0)
+        choice = GeoJsonOptions(offset_px=offset)
+        for path in _write_cells(job, folder, choice, slide):
+            summary = folder / f"{slide.result.slide_id}.summary.geojson"
+            about = _about(slide.result, choice)
+            atomic_write_bytes(summary, summary_collection(slide, about, offset_px=offset))
+            written += [path, summary]
+        job.step(slide.result.slide_id)
+    if written:
+        script = folder / "import_her2.groovy"
+        atomic_write_bytes(script, import_script(job).encode())
+        written.append(script)
+    return written
+
+
+def _corner(slide: ExportSlide) -> tuple[int, int]:
+    """Return the top left of the scanned bounds, which is where the slide's grid begins."""
+    grid = slide.source.grid
+    return (0, 0) if grid is None else (grid.box.x, grid.box.y)
+
+
+def _write_cells(
+    job: ExportJob, folder: Path, options: GeoJsonOptions, only: ExportSlide | None = None
+) -> list[Path]:
+    written = []
+    for slide in job.slides if only is None else (only,):
+        cells = slide.folder / CELLS
+        if slide.spacing is None or not cells.is_file():
+            continue
+        path = folder / f"{slide.result.slide_id}.geojson.gz"
+        with AtomicFile(path) as file, disk_errors(path):
+            _write(file.stream, slide.result, cells, options)
+        written.append(path)
     return written
 
 
@@ -214,7 +180,8 @@ def _write(stream: BinaryIO, result: SlideResult, cells: Path, options: GeoJsonO
         packed.write(head[:-1] + b',"features":[')
         before = b"\n"
         for feature in _all_features(result, cells, options):
-            packed.write(before + feature)
+            # The micro sign as an escape: QuPath on an old Java reads with the system's encoding.
+            packed.write(before + feature.replace(_MICRO, b"\\u00b5"))
             before = b",\n"
         packed.write(b"\n]}\n")
 
@@ -224,21 +191,34 @@ def _all_features(result: SlideResult, cells: Path, options: GeoJsonOptions) -> 
     if TILE_FLAG in result.flags:
         yield from tile_features(
             read_tiles(cells.with_name(TILES)),
-            uuid_head=_uuid_head(result.slide_id),
+            uuid_head=uuid_head(result.slide_id),
             offset_px=options.offset_px,
             tumour_only=options.tumour_only,
         )
         return
     first_id = 0
-    for table in read_cells(cells):
+    for table, counted in zip(read_cells(cells), _counted(cells), strict=True):
         for start in range(0, table.n, _CHUNK):
-            part = table.take(np.arange(start, min(start + _CHUNK, table.n)))
-            yield from _features(part, result, options, first_id=first_id)
+            rows = np.arange(start, min(start + _CHUNK, table.n))
+            part, mask = table.take(rows), None if counted is None else counted[rows]
+            yield from cell_features(part, mask, result, options, first_id=first_id)
             first_id += part.n
+        # Arrow keeps what it has freed; a slide of millions of cells would let that pile up.
+        pa.default_memory_pool().release_unused()
+
+
+def _counted(cells: Path) -> Iterator[AnyArray | None]:
+    """Yield which cells of each piece entered the score; None where an old table does not say."""
+    if "evaluable" in read_schema_names(cells):
+        for part in read_cell_columns(cells, ["evaluable"]):
+            yield part["evaluable"]
+        return
+    for _ in read_cells(cells):
+        yield None
 
 
 def _about(result: SlideResult, options: GeoJsonOptions) -> dict[str, Any]:
-    spacing = _spacing(result)
+    spacing = spacing_of(result)
     return {
         "slide_id": result.slide_id,
         "status": result.status,
@@ -255,94 +235,3 @@ def _about(result: SlideResult, options: GeoJsonOptions) -> dict[str, Any]:
         "writer": f"her2-ihc {__version__}",
         "use": RESEARCH_USE_ONLY,
     }
-
-
-def _spacing(result: SlideResult) -> Spacing:
-    if result.spacing is None:  # pragma: no cover - slides without a spacing are left out before
-        raise UsageError(f"{result.slide_id}: the pixel size is not known")
-    return Spacing(x=result.spacing.x, y=result.spacing.y)
-
-
-def _features(
-    table: CellTable, result: SlideResult, options: GeoJsonOptions, *, first_id: int
-) -> Iterator[bytes]:
-    """Yield one JSON object per cell."""
-    rows = np.flatnonzero(table.is_tumour) if options.tumour_only else np.arange(table.n)
-    cells = table.take(rows)
-    geometries = _geometries(cells, _spacing(result), options)
-    classes = _classifications()
-    uuid_head = _uuid_head(result.slide_id)
-    columns = [(name, getattr(cells, column)) for name, column in MEASUREMENTS]
-    tiles = cells.tile_id
-    for index, geometry in enumerate(geometries):
-        cell_id = first_id + int(rows[index])
-        measurements: dict[str, Any] = {
-            name: values[index] for name, values in columns if values[index] == values[index]
-        }
-        measurements["Cell id"] = cell_id
-        measurements["Tile id"] = tiles[index]
-        feature = {
-            "type": "Feature",
-            "id": f"{uuid_head}{cell_id:012x}",
-            "geometry": geometry,
-            "properties": {
-                "objectType": options.kind,
-                "classification": classes[cells.cell_class[index], cells.pattern[index]],
-                "measurements": measurements,
-            },
-        }
-        yield orjson.dumps(feature, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def _classifications() -> dict[tuple[int, int], dict[str, Any]]:
-    """Return QuPath's class and colour for each class and pattern."""
-    table = {}
-    for code, name in enumerate(CELL_CLASSES):
-        for pattern in range(len(PATTERNS)):
-            tumour = name == "tumour"
-            colour: RGB = PATTERN_COLOURS[pattern] if tumour else CLASS_COLOURS[name]
-            table[code, pattern] = {"name": class_name(code, pattern), "color": list(colour)}
-    return table
-
-
-def _uuid_head(slide_id: str) -> str:
-    """Return all of a UUID but its last group: the same for the same slide, in any run.
-
-    It is of version 8 (made by the application's own rule) and of the usual variant.
-    """
-    digest = hashlib.sha256(slide_id.encode()).hexdigest()
-    return f"{digest[:8]}-{digest[8:12]}-8{digest[12:15]}-8{digest[15:18]}-"
-
-
-def _geometries(
-    cells: CellTable, spacing: Spacing, options: GeoJsonOptions
-) -> Iterator[dict[str, Any]]:
-    """Yield the geometry of each cell, in level-0 pixels less the offset."""
-    scale = np.array([spacing.x, spacing.y])
-    offset = np.array(options.offset_px, dtype=np.float64)
-    centres = np.stack([cells.x_um, cells.y_um], axis=1).astype(np.float64) / scale - offset
-    centres = np.round(centres, _DECIMALS)
-    if options.points:
-        for centre in centres:
-            yield {"type": "Point", "coordinates": centre}
-        return
-    rings = _rings(cell_polygons_um(cells), options.simplify_um)
-    for row, ring_um in enumerate(rings):
-        ring = np.round(ring_um / scale - offset, _DECIMALS)
-        # An outline without an area is no polygon; its cell is still written, as its centre.
-        if cells.outline_r[row].any():
-            yield {"type": "Polygon", "coordinates": [ring]}
-        else:
-            yield {"type": "Point", "coordinates": centres[row]}
-
-
-def _rings(polygons: AnyArray, simplify_um: float) -> Iterator[AnyArray]:
-    """Yield closed rings, simplified where asked for."""
-    closed = np.concatenate([polygons, polygons[:, :1]], axis=1)
-    if simplify_um <= 0 or not len(closed):
-        yield from closed
-        return
-    simple = shapely.simplify(shapely.polygons(closed), simplify_um, preserve_topology=True)
-    for number, shape in enumerate(cast("Sequence[shapely.Polygon]", simple)):
-        points = shapely.get_coordinates(shape)
-        yield points if len(points) >= 4 else closed[number]

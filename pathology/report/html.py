@@ -18,11 +18,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from pathology import __version__
+from pathology.report.decision import Decision
+from pathology.report.distribution import Distribution, slide_distribution
 from pathology.report.examples import ExampleField, example_fields
 from pathology.report.facts import Facts, attention_rank, percent
-from pathology.report.folders import export_folder, slide_ids
+from pathology.report.folders import export_folder
+from pathology.report.job import ExportJob, ExportOptions, ExportSlide, gather_job
 from pathology.report.palette import PATTERN_COLOURS, PATTERN_LABELS, STATUS_COLOURS, css
 from pathology.report.provenance import provenance_rows, quality_rows
+from pathology.report.stored import read_scene_or_reason
 from pathology.report.words import (
     RESEARCH_USE_ONLY,
     RESEARCH_USE_ONLY_LONG,
@@ -31,11 +35,17 @@ from pathology.report.words import (
     reason_words,
 )
 from pathology.runs.atomic import atomic_write_bytes
-from pathology.runs.layout import HEATMAP, OVERVIEW, slide_folder
+from pathology.runs.layout import HEATMAP, OVERVIEW
 from pathology.runs.result import SlideResult
-from pathology.runs.results import read_results
 
-__all__ = ["Picture", "export_html", "page_environment", "render_index", "render_slide"]
+__all__ = [
+    "Picture",
+    "export_html",
+    "page_environment",
+    "render_index",
+    "render_slide",
+    "write_html",
+]
 
 INDEX: Final = "index.html"
 _PICTURES: Final = (
@@ -75,7 +85,7 @@ def export_html(
     slide_root: Path | str | None = None,
     slides: Sequence[str] | None = None,
 ) -> list[Path]:
-    """Write ``<slide_id>.html`` for every slide of a run, and ``index.html``.
+    """Write ``<slide_id>.html`` for every slide and ``index.html``, under the names of the run.
 
     Parameters
     ----------
@@ -84,7 +94,8 @@ def export_html(
     out
         Folder for the pages; default ``run_dir/exports/html``.
     fields
-        Also open the slide files and show example fields; slides that cannot be opened go without.
+        Also read the slides again and show example fields with their cells drawn in. Slides whose
+        file has moved get a page without them.
     slide_root
         Folder that the paths in ``results.csv`` are relative to; needed for ``fields`` where that
         is not the current folder.
@@ -103,21 +114,41 @@ def export_html(
     SlideError
         If a page cannot be written.
     """
-    root = Path(run_dir)
-    results = read_results(root)
-    wanted = slide_ids(results, slides)
-    results = [result for result in results if result.slide_id in wanted]
-    folder = export_folder(root, out, "html")
     place = None if slide_root is None else Path(slide_root)
+    job = gather_job(run_dir, ExportOptions(slides=slides, slide_root=place))
+    return write_html(job, export_folder(job.root, out, "html"), fields=fields)
+
+
+def write_html(job: ExportJob, folder: Path, *, fields: bool = True) -> list[Path]:
+    """Write the pages of an export.
+
+    Parameters
+    ----------
+    job
+        The slides. Under pseudonyms their pictures are drawn again: the stored ones say the name.
+    folder
+        Where to write; exists.
+    fields
+        As in :func:`export_html`.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The pages, and the index last.
+    """
     written = []
-    for result in results:
-        examples = example_fields(root, result, place) if fields else []
-        page = render_slide(result, _stored_pictures(root, result), examples)
-        path = folder / f"{result.slide_id}.html"
+    for slide in job.slides:
+        examples = example_fields(job.root, slide.source, job.slide_root) if fields else []
+        spread, _ = slide_distribution(slide)
+        pictures = _pictures(slide, job)
+        page = render_slide(slide.result, pictures, examples, slide.decision, spread)
+        path = folder / f"{slide.result.slide_id}.html"
         atomic_write_bytes(path, page.encode())
         written.append(path)
+        job.step(slide.result.slide_id)
     index = folder / INDEX
-    atomic_write_bytes(index, render_index(results, name=root.resolve().name).encode())
+    results = [slide.result for slide in job.slides]
+    atomic_write_bytes(index, render_index(results, name=job.run_name).encode())
     return [*written, index]
 
 
@@ -125,6 +156,8 @@ def render_slide(
     result: SlideResult,
     pictures: Sequence[Picture] = (),
     fields: Sequence[ExampleField] = (),
+    decision: Decision | None = None,
+    spread: Distribution | None = None,
 ) -> str:
     """Return the page of a slide.
 
@@ -136,6 +169,10 @@ def render_slide(
         Pictures of the whole slide, in order.
     fields
         Example fields.
+    decision
+        What a reviewer decided; None where nobody has looked.
+    spread
+        Membrane OD of the tumour cells; None where there are none.
 
     Returns
     -------
@@ -156,9 +193,12 @@ def render_slide(
             pattern_labels=PATTERN_LABELS,
             pictures=pictures,
             fields=[
-                Picture(title=field.caption, caption=field.caption, png=field.png)
+                Picture(title=title, caption=field.caption, png=png)
                 for field in fields
+                for title, png in (("As scanned", field.plain), ("Cells", field.png))
             ],
+            decision=decision.rows() if decision else [],
+            spread=spread,
             quality=quality_rows(result),
             provenance=provenance_rows(result),
         )
@@ -210,14 +250,19 @@ def _index_row(result: SlideResult) -> dict[str, Any]:
     }
 
 
-def _stored_pictures(root: Path, result: SlideResult) -> list[Picture]:
-    """Read the pictures that lie beside the result; a slide may have none."""
-    folder = slide_folder(root, result.slide_id)
+def _pictures(slide: ExportSlide, job: ExportJob) -> list[Picture]:
+    """Return the pictures of a slide; it may have none."""
     found = []
+    drawn: dict[str, bytes] = {}
+    if job.names is not None:
+        scene, _ = read_scene_or_reason(slide)
+        pages = scene.pages() if scene else []
+        drawn = dict(zip((OVERVIEW, HEATMAP), reversed(pages), strict=False))
     for name, title, caption in _PICTURES:
-        path = folder / name
-        if path.is_file():
-            found.append(Picture(title=title, caption=caption, png=path.read_bytes()))
+        path = slide.folder / name
+        png = drawn.get(name) if job.names else path.read_bytes() if path.is_file() else None
+        if png is not None:
+            found.append(Picture(title=title, caption=caption, png=png))
     return found
 
 

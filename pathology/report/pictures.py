@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -35,7 +36,7 @@ from pathology.report.tiles import FEW_CELLS, has_room_for_cells, paint_tiles
 from pathology.runs.result import SlideResult
 from pathology.types import BoolArray, U8Array
 
-__all__ = ["draw_heatmap", "draw_overview"]
+__all__ = ["Figure", "draw_heatmap", "draw_overview", "heatmap_figure", "overview_figure"]
 
 MARGIN_PX = 22
 PANEL_PX = 352
@@ -91,23 +92,15 @@ def draw_overview(
         PNG without metadata; the same input gives the same bytes.
     """
     size = max(size_px, MIN_SIZE_PX)
-    rows: list[tuple[str, RGB, bool]] = []
+    rows: tuple[tuple[str, RGB, bool], ...] = ()
     if backdrop is None:
         picture, wide = _no_picture(size), False
     else:
-        view, wide = _view(backdrop.box, backdrop, size)
-        rgb = resize_rgb(backdrop.rgb, (view.width, view.height))
-        if tissue is not None and tissue.any():
-            edge = outline(resize_mask(tissue, (view.width, view.height)), width=2)
-            rgb = blend(rgb, edge, TISSUE_OUTLINE, 1.0)
-            rows.append(("Tissue that was read", TISSUE_OUTLINE, False))
-        rgb = _paint_areas(rgb, areas or {}, rows)
-        picture = Image.fromarray(rgb)
-        _draw_regions(picture, view, regions, rows)
-        if tiles is not None and bool(tiles.failed.any()):
-            _draw_failed(picture, view, tiles)
-            rows.append((area_label("failed"), FAILED_TILE, True))
-        picture = with_scale_bar(picture, view)
+        width, height, wide = _room(backdrop.box, backdrop, size)
+        figure = overview_figure(
+            backdrop, tissue=tissue, areas=areas, regions=regions, tiles=tiles, room=(width, height)
+        )
+        picture, rows = figure.image, figure.rows
     width = _column_width(size, wide=wide)
     blocks = [score_block(result, width), why_block(result, width), area_block(result, width)]
     if rows:
@@ -145,32 +138,108 @@ def draw_heatmap(
         PNG without metadata; the same input gives the same bytes.
     """
     size = max(size_px, MIN_SIZE_PX)
-    box = _heatmap_box(backdrop, tiles)
-    view, wide = _view(box, backdrop, size)
-    part = backdrop.crop(box)
-    view = View.fit(part.box, part.spacing, width=view.width, height=view.height)
-    grey = grey_out(resize_rgb(part.rgb, (view.width, view.height)))
+    width, height, wide = _room(_heatmap_box(backdrop, tiles), backdrop, size)
     whole = Facts(result=result).counts_tiles
+    figure = heatmap_figure(backdrop, tiles, cells=cells, whole=whole, room=(width, height))
+    width = _column_width(size, wide=wide)
+    blocks = [
+        score_block(result, width),
+        why_block(result, width),
+        patterns_block(result, width),
+        legend_block("Tiles", figure.rows, figure.notes, width),
+    ]
+    return png_bytes(_compose(figure.image, blocks, result, size, wide=wide))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """Hold a picture without words, and what a legend says about it.
+
+    Parameters
+    ----------
+    image
+        The picture with its scale bar.
+    rows
+        Label and colour of each mark, and whether it is hatched.
+    notes
+        Sentences for below.
+    """
+
+    image: Image.Image
+    rows: tuple[tuple[str, RGB, bool], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def overview_figure(
+    backdrop: Backdrop,
+    *,
+    tissue: BoolArray | None = None,
+    areas: Mapping[str, BoolArray] | None = None,
+    regions: Sequence[Outline] = (),
+    tiles: TileMarks | None = None,
+    room: tuple[int, int],
+) -> Figure:
+    """Draw the picture of an overview alone.
+
+    Parameters
+    ----------
+    backdrop, tissue, areas, regions, tiles
+        As in :func:`draw_overview`.
+    room
+        Width and height in px that the picture may take, its scale bar apart.
+    """
+    rows: list[tuple[str, RGB, bool]] = []
+    view = View.fit(backdrop.box, backdrop.spacing, width=room[0], height=room[1])
+    rgb = resize_rgb(backdrop.rgb, (view.width, view.height))
+    if tissue is not None and tissue.any():
+        edge = outline(resize_mask(tissue, (view.width, view.height)), width=2)
+        rgb = blend(rgb, edge, TISSUE_OUTLINE, 1.0)
+        rows.append(("Tissue that was read", TISSUE_OUTLINE, False))
+    rgb = _paint_areas(rgb, areas or {}, rows)
+    picture = Image.fromarray(rgb)
+    _draw_regions(picture, view, regions, rows)
+    if tiles is not None and bool(tiles.failed.any()):
+        _draw_failed(picture, view, tiles)
+        rows.append((area_label("failed"), FAILED_TILE, True))
+    return Figure(image=with_scale_bar(picture, view), rows=tuple(rows))
+
+
+def heatmap_figure(
+    backdrop: Backdrop,
+    tiles: TileMarks,
+    *,
+    cells: Iterable[CellTable] | None = None,
+    whole: bool = False,
+    room: tuple[int, int],
+) -> Figure:
+    """Draw the picture of a heat map alone.
+
+    Parameters
+    ----------
+    backdrop, tiles, cells
+        As in :func:`draw_heatmap`.
+    whole
+        Tiles were classified as a whole, by a tile classifier.
+    room
+        Width and height in px that the picture may take, its scale bar apart.
+    """
+    box = _heatmap_box(backdrop, tiles)
+    wanted = View.fit(box, backdrop.spacing, width=room[0], height=room[1])
+    part = backdrop.crop(box)
+    view = View.fit(part.box, part.spacing, width=wanted.width, height=wanted.height)
+    grey = grey_out(resize_rgb(part.rgb, (view.width, view.height)))
     dots = cells if has_room_for_cells(view, tiles) and not whole else None
     picture = Image.fromarray(paint_tiles(grey, view, tiles, dots, whole=whole))
     rows: list[tuple[str, RGB, bool]] = []
     if tiles.failed.any():
         _draw_failed(picture, view, tiles)
         rows.append((area_label("failed"), FAILED_TILE, True))
-    picture = with_scale_bar(picture, view)
-    width = _column_width(size, wide=wide)
     notes = [_TILE_NOTE if whole else _CELL_NOTE]
     if dots is not None:
         notes.append("Each dot is a tumour cell that counts, in the colour of its pattern.")
     if tiles.holds_intense().any():
         rows.append(("Corner: some complete intense cells", PATTERN_COLOURS[-1], False))
-    blocks = [
-        score_block(result, width),
-        why_block(result, width),
-        patterns_block(result, width),
-        legend_block("Tiles", rows, notes, width),
-    ]
-    return png_bytes(_compose(picture, blocks, result, size, wide=wide))
+    return Figure(image=with_scale_bar(picture, view), rows=tuple(rows), notes=tuple(notes))
 
 
 def _heatmap_box(backdrop: Backdrop, tiles: TileMarks) -> Box0:
@@ -181,14 +250,14 @@ def _heatmap_box(backdrop: Backdrop, tiles: TileMarks) -> Box0:
     return extent.padded(room, room).intersection(backdrop.box) or backdrop.box
 
 
-def _view(box: Box0, backdrop: Backdrop, size: int) -> tuple[View, bool]:
-    """Return the view of a box, and whether the text goes below it."""
+def _room(box: Box0, backdrop: Backdrop, size: int) -> tuple[int, int, bool]:
+    """Return the width and height that a picture of a box may take, and whether text goes below."""
     spacing = backdrop.spacing
     wide = box.width * spacing.x > WIDE_ASPECT * box.height * spacing.y
     width = size - 2 * MARGIN_PX if wide else size - PANEL_PX - 3 * MARGIN_PX
     # Text below a wide picture takes about half of the page.
     height = size // 2 if wide else size - FOOTER_PX - SCALE_STRIP_PX - 3 * MARGIN_PX
-    return View.fit(box, spacing, width=width, height=height), wide
+    return width, height, wide
 
 
 def _column_width(size: int, *, wide: bool) -> int:

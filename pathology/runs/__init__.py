@@ -51,6 +51,7 @@ from pathology.runs.merge import (
     merge_runs,
     write_joined,
 )
+from pathology.runs.pseudonyms import Pseudonyms
 from pathology.runs.readings import NOT_SCORABLE, Reading, ReadingFile, read_readings
 from pathology.runs.result import SCHEMA_VERSION, SlideResult, count_columns, result_from_error
 from pathology.runs.results import read_results, read_rows, read_slide_result, write_results
@@ -86,6 +87,7 @@ __all__ = [
     "Joined",
     "MissingSlidesError",
     "OutputFile",
+    "Pseudonyms",
     "Reading",
     "ReadingFile",
     "RegionsBlock",

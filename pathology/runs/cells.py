@@ -36,6 +36,7 @@ __all__ = [
     "read_cell",
     "read_cell_columns",
     "read_cells",
+    "read_schema_names",
     "rewrite_cells",
 ]
 
@@ -279,6 +280,18 @@ def read_cell(path: Path, cell_id: int) -> CellTable:
                 return _from_arrow(table.slice(cell_id - first, 1))
             first += rows
     raise KeyError(cell_id)
+
+
+def read_schema_names(path: Path) -> tuple[str, ...]:
+    """Return the names of the columns of a table of cells, which older versions have fewer of.
+
+    Raises
+    ------
+    SlideError
+        If the file is missing, damaged or not a table of cells.
+    """
+    with open_table(path, FIRST_CELL_SCHEMA) as file:
+        return tuple(file.schema_arrow.names)
 
 
 def rewrite_cells(source: Path, target: Path, columns: Mapping[str, AnyArray]) -> int:

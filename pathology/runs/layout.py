@@ -22,6 +22,7 @@ __all__ = [
     "LOG",
     "OVERVIEW",
     "PREVIOUS",
+    "PSEUDONYMS",
     "REGIONS",
     "RESULT",
     "RESULTS_CSV",
@@ -44,6 +45,7 @@ CASES_CSV = "cases.csv"
 ISH_JSON = "ish.json"
 ISH_CSV = "ish.csv"
 RUN = "run.json"
+PSEUDONYMS = "pseudonyms.json"
 LOG = "log.jsonl"
 LOCK = ".her2.lock"
 SLIDES = "slides"

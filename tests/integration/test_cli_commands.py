@@ -123,7 +123,7 @@ def test_export_of_an_unknown_kind_or_no_run_is_a_usage_error(tmp_path: Path) ->
         assert done.returncode == 2, words
         assert done.stderr.startswith("her2: ")
     named = her2_words(["export", str(tmp_path), "--to", ","])
-    assert "no kind of export is named. Known kinds: geojson, html." in named.stderr
+    assert "no kind of export is named. Known kinds: geojson, html, pdf" in named.stderr
 
 
 def test_a_finished_run_is_exported_without_a_note(

@@ -23,7 +23,6 @@ from pathology.cells.table import N_RAYS, PATTERNS, CellTable
 from pathology.errors import OutputError, SlideError, UsageError
 from pathology.geometry import Box0, Spacing
 from pathology.report import (
-    EXPORT_KINDS,
     GeoJsonOptions,
     TileMarks,
     draw_heatmap,
@@ -34,6 +33,7 @@ from pathology.report import (
 )
 from pathology.report.geojson import MEASUREMENTS
 from pathology.report.scene import Backdrop
+from pathology.runs import Pseudonyms
 from pathology.runs.blocks import ErrorBlock, SpacingBlock
 from pathology.runs.cells import CellWriter, read_cells
 from pathology.runs.result import SlideResult, count_columns
@@ -450,7 +450,7 @@ def test_example_fields_come_from_the_slide_file(run: Path, tmp_path: Path) -> N
     export_html(root, tmp_path / "with", fields=True, slide_root=tmp_path)
     export_html(root, tmp_path / "moved", fields=True, slide_root=tmp_path / "elsewhere")
     page = pages(tmp_path / "with")[f"{SCORED}.html"]
-    assert len(page.images) == 6
+    assert len(page.images) == 10  # heat map, overview, four fields with and without their cells
     assert "Complete, intense: " in page.text
     assert len(pages(tmp_path / "moved")[f"{SCORED}.html"].images) == 2
 
@@ -469,8 +469,9 @@ def test_the_default_place_is_below_the_run(tmp_path: Path) -> None:
     result = scored(SCORED, cells)
     write_slide(tmp_path, result, cells)
     write_results(tmp_path, [result])
-    written = export(tmp_path, EXPORT_KINDS)
-    assert written["geojson"] == [tmp_path / "exports" / "geojson" / f"{SCORED}.geojson.gz"]
+    written = export(tmp_path, ["geojson", "html"])
+    name = Pseudonyms.load(tmp_path).name("slide", SCORED)
+    assert written["geojson"][0] == tmp_path / "exports" / "geojson" / f"{name}.geojson.gz"
     assert written["html"][-1] == tmp_path / "exports" / "html" / "index.html"
 
 

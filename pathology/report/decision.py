@@ -1,0 +1,95 @@
+"""What a reviewer decided about a slide, as reports and exports print it.
+
+This is the one door between the review record and the exports: whoever keeps the record makes a
+:class:`Decision` of it, and every kind of export reads only that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pathology.runs.row import IhcScore
+
+__all__ = ["Decision", "DecisionState"]
+
+#: ``open``: looked at, not signed; ``signed``; ``superseded``: signed, and scored again since.
+DecisionState = Literal["open", "signed", "superseded"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """Hold a reviewer's decision about one slide.
+
+    Parameters
+    ----------
+    reviewer
+        Who decided, as the reviewer is to be named in print.
+    organization
+        Where; empty where it is not recorded. A signed DICOM report needs it.
+    state
+        ``open``, ``signed`` or ``superseded``.
+    agrees
+        Whether the reviewer agrees with the program's score.
+    ihc_score
+        The reviewer's score; None where the reviewer gave none.
+    reason
+        Why the reviewer differs, in words; needed where ``agrees`` is False.
+    comment
+        Free text.
+    at
+        When, ISO 8601 with the offset of the time zone.
+    checklist
+        Question and answer of each point that signing needs.
+
+    Raises
+    ------
+    ValueError
+        If somebody disagrees without a reason, or signs without a name or a time.
+
+    Examples
+    --------
+    >>> Decision(reviewer="A. Reader", state="signed", agrees=True, ihc_score="2+",
+    ...          at="2026-01-05T09:30:00+00:00").signed
+    True
+    """
+
+    reviewer: str
+    state: DecisionState
+    agrees: bool
+    ihc_score: IhcScore | None = None
+    organization: str = ""
+    reason: str = ""
+    comment: str = ""
+    at: str = ""
+    checklist: tuple[tuple[str, bool], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.agrees and not self.reason:
+            raise ValueError("a decision against the program's score needs its reason")
+        if self.state != "open" and not (self.reviewer and self.at):
+            raise ValueError("a signed decision needs the name of the reviewer and the time")
+
+    @property
+    def signed(self) -> bool:
+        """Whether the decision is signed and still holds."""
+        return self.state == "signed"
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return name and value of everything that was recorded, for a table."""
+        words = {
+            "open": "looked at, not signed",
+            "signed": "signed",
+            "superseded": "superseded: the slide was scored again after the signature",
+        }
+        rows = [
+            ("Reviewer", ", ".join(part for part in (self.reviewer, self.organization) if part)),
+            ("State", words[self.state]),
+            ("Program's score", "agreed" if self.agrees else "overridden"),
+            ("Reviewer's score", self.ihc_score or "none given"),
+            ("Reason", self.reason),
+            ("Comment", self.comment),
+            ("Time", self.at),
+            *((question, "yes" if answer else "no") for question, answer in self.checklist),
+        ]
+        return [(name, value) for name, value in rows if value]

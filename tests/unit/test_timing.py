@@ -103,7 +103,7 @@ def test_no_slide_has_no_timing() -> None:
     ("wall_s", "seconds"), [(-1.0, {}), (1.0, {"read": -0.1}), (1.0, {"lunch": 1.0})]
 )
 def test_nonsense_is_refused(wall_s: float, seconds: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="time|stage"):
+    with pytest.raises(ValueError, match=r"time|stage"):
         SlideTiming(wall_s=wall_s, seconds=seconds)
 
 

@@ -8,21 +8,23 @@ the directories that list them follow at the end. Memory does not grow with the 
 
 from __future__ import annotations
 
-import io
 import os
-import zlib
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, Literal
-
-import numpy as np
-from PIL import Image
+from typing import BinaryIO
 
 from pathology.errors import OutputError
 from pathology.geometry import Spacing
+from pathology.synthesis.pyramid import (
+    Builder,
+    Compression,
+    Format,
+    Level,
+    ResolutionUnit,
+    TileSource,
+    lay_levels,
+)
 from pathology.synthesis.tiff_directory import (
     ASCII,
     HEADER_BYTES,
@@ -39,9 +41,6 @@ from pathology.types import U8Array
 
 __all__ = ["Compression", "ResolutionUnit", "TileSource", "write_pyramid"]
 
-Compression = Literal["jpeg", "deflate", "none"]
-ResolutionUnit = Literal["cm", "inch", "none"]
-
 #: Values of the tags Compression (259) and ResolutionUnit (296), and µm per unit: TIFF 6.0, and for
 #: JPEG and Deflate the TIFF technical notes 2 and 3 of Adobe.
 _COMPRESSION_CODE: dict[str, int] = {"none": 1, "jpeg": 7, "deflate": 8}
@@ -49,100 +48,6 @@ _UNIT_CODE: dict[str, int] = {"none": 1, "inch": 2, "cm": 3}
 _UM_PER_UNIT: dict[str, int] = {"none": 10_000, "inch": 25_400, "cm": 10_000}
 #: Offsets of classic TIFF are 32 bits wide; the margin leaves room for the directories themselves.
 _CLASSIC_LIMIT = 2**32 - 2**26
-#: A source is asked for squares of about this side: larger ones cost memory, smaller ones time.
-_BLOCK_PX = 1024
-#: Chroma is halved below this JPEG quality and kept in full from it on, as scanners' software does.
-_FULL_CHROMA_QUALITY = 90
-
-
-@dataclass(frozen=True, kw_only=True)
-class TileSource:
-    """Describe an image that is made piece by piece.
-
-    Parameters
-    ----------
-    width, height
-        Size in pixels, at least 1 each.
-    read
-        ``read(x, y, width, height)`` returns (height, width, 3) uint8 for a rectangle that lies
-        wholly inside the image. It is asked once for every pixel, in no order to rely on.
-
-    Raises
-    ------
-    ValueError
-        If a side is below 1.
-
-    Examples
-    --------
-    >>> def white(x, y, width, height):
-    ...     return np.full((height, width, 3), 255, np.uint8)
-    >>> TileSource(width=9, height=5, read=white).read(0, 0, 2, 1).shape
-    (1, 2, 3)
-    """
-
-    width: int
-    height: int
-    read: Callable[[int, int, int, int], U8Array]
-
-    def __post_init__(self) -> None:
-        if self.width < 1 or self.height < 1:
-            raise ValueError(f"an image needs at least 1 × 1 px, not {self.width} × {self.height}")
-
-    @classmethod
-    def from_array(cls, image: U8Array) -> TileSource:
-        """Wrap an (H, W, 3) uint8 array.
-
-        Raises
-        ------
-        ValueError
-            If the array has another shape or dtype.
-        """
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(f"need (H, W, 3) uint8, not {image.shape} {image.dtype}")
-        return cls(
-            width=image.shape[1],
-            height=image.shape[0],
-            read=lambda x, y, w, h: image[y : y + h, x : x + w],
-        )
-
-
-@dataclass(kw_only=True)
-class _Level:
-    """One level under construction: where each tile landed in the file."""
-
-    width: int
-    height: int
-    tile_px: int
-    offsets: list[int] = field(default_factory=list)
-    counts: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.offsets = [0] * (self.columns * self.rows)
-        self.counts = [0] * (self.columns * self.rows)
-
-    @property
-    def columns(self) -> int:
-        return -(-self.width // self.tile_px)
-
-    @property
-    def rows(self) -> int:
-        return -(-self.height // self.tile_px)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Format:
-    """What all levels share."""
-
-    compression: Compression
-    quality: int
-    spacing: Spacing | None
-    unit: ResolutionUnit
-    icc: bytes | None
-
-    @property
-    def subsampling(self) -> int:
-        """Chroma subsampling in x and y: 1 or 2."""
-        return 1 if self.quality >= _FULL_CHROMA_QUALITY else 2
 
 
 def write_pyramid(
@@ -193,6 +98,7 @@ def write_pyramid(
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     target = Path(folder) / "grey.tif"
     ...     write_pyramid(target, np.full((300, 200, 3), 128, np.uint8), mpp=0.25, levels=2)
@@ -204,7 +110,7 @@ def write_pyramid(
     if compression not in _COMPRESSION_CODE or resolution_unit not in _UNIT_CODE:
         raise ValueError(f"unknown compression {compression!r} or unit {resolution_unit!r}")
     image = source if isinstance(source, TileSource) else TileSource.from_array(source)
-    layout = _Format(
+    layout = Format(
         compression=compression,
         quality=quality,
         spacing=_as_spacing(mpp),
@@ -235,12 +141,10 @@ def _as_spacing(mpp: float | tuple[float, float] | Spacing | None) -> Spacing | 
     return Spacing(x=x, y=y)
 
 
-def _write(
-    file: BinaryIO, image: TileSource, layout: _Format, *, levels: int, tile_px: int
-) -> None:
+def _write(file: BinaryIO, image: TileSource, layout: Format, *, levels: int, tile_px: int) -> None:
     file.write(bytes(HEADER_BYTES))
-    pyramid = _lay_levels(image, levels, tile_px)
-    builder = _Builder(file=file, image=image, layout=layout, pyramid=pyramid)
+    pyramid = lay_levels(image, levels, tile_px)
+    builder = Builder(file=file, image=image, layout=layout, pyramid=pyramid)
     top = levels - 1
     for row in range(pyramid[top].rows):
         for column in range(pyramid[top].columns):
@@ -254,109 +158,7 @@ def _write(
     file.write(directories.header)
 
 
-def _lay_levels(image: TileSource, count: int, tile_px: int) -> list[_Level]:
-    # Halving rounds up: the last row and column of an odd image are kept, not dropped.
-    sizes = [(image.width, image.height)]
-    for _ in range(count - 1):
-        width, height = sizes[-1]
-        sizes.append(((width + 1) // 2, (height + 1) // 2))
-    return [_Level(width=width, height=height, tile_px=tile_px) for width, height in sizes]
-
-
-@dataclass(kw_only=True)
-class _Builder:
-    """Walk the pyramid depth first, so that only one path of tiles is in memory at a time."""
-
-    file: BinaryIO
-    image: TileSource
-    layout: _Format
-    pyramid: list[_Level]
-
-    def build(self, number: int, column: int, row: int) -> U8Array | None:
-        """Write the tile and all finer ones below it; return its pixels, None outside the image."""
-        level = self.pyramid[number]
-        if column >= level.columns or row >= level.rows:
-            return None
-        if level.tile_px << number <= _BLOCK_PX or number == 0:
-            return self._build_block(number, column, row)
-        parts = [
-            [self.build(number - 1, 2 * column + dx, 2 * row + dy) for dx in (0, 1)]
-            for dy in (0, 1)
-        ]
-        rows = [
-            np.concatenate([part for part in line if part is not None], axis=1)
-            for line in parts
-            if line[0] is not None
-        ]
-        pixels = _halve(np.concatenate(rows, axis=0))
-        self._put(level, column, row, pixels)
-        return pixels
-
-    def _build_block(self, number: int, column: int, row: int) -> U8Array:
-        """Ask the source once for all that one tile of level ``number`` covers."""
-        side = self.pyramid[number].tile_px << number
-        x, y = column * side, row * side
-        width, height = min(side, self.image.width - x), min(side, self.image.height - y)
-        pixels = self.image.read(x, y, width, height)
-        if pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
-            raise ValueError(
-                f"the source returned {pixels.shape} {pixels.dtype} for {width} × {height} px"
-            )
-        for current in range(number + 1):
-            if current:
-                pixels = _halve(pixels)
-            self._put_all(current, column << (number - current), row << (number - current), pixels)
-        return pixels
-
-    def _put_all(self, number: int, column: int, row: int, pixels: U8Array) -> None:
-        level = self.pyramid[number]
-        px = level.tile_px
-        for top in range(0, pixels.shape[0], px):
-            for left in range(0, pixels.shape[1], px):
-                tile = pixels[top : top + px, left : left + px]
-                self._put(level, column + left // px, row + top // px, tile)
-
-    def _put(self, level: _Level, column: int, row: int, pixels: U8Array) -> None:
-        height, width = pixels.shape[:2]
-        if (height, width) != (level.tile_px, level.tile_px):
-            # The padding is never shown; repeating the edge keeps JPEG from ringing into the image.
-            pad = ((0, level.tile_px - height), (0, level.tile_px - width), (0, 0))
-            pixels = np.pad(pixels, pad, mode="edge")
-        content = _encode(np.ascontiguousarray(pixels), self.layout)
-        index = row * level.columns + column
-        level.offsets[index] = self.file.tell()
-        level.counts[index] = len(content)
-        self.file.write(content)
-
-
-def _halve(pixels: U8Array) -> U8Array:
-    """Average 2 × 2 pixels; an odd last row or column counts twice.
-
-    Halves are rounded to even: always upwards, each level would be brighter than the one before.
-    """
-    height, width = pixels.shape[:2]
-    if height % 2 or width % 2:
-        pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    columns = pixels[0::2].astype(np.uint16)
-    columns += pixels[1::2]
-    total = columns[:, 0::2] + columns[:, 1::2]
-    total += 1 + ((total >> 2) & 1)
-    total >>= 2
-    return total.astype(np.uint8)
-
-
-def _encode(tile: U8Array, layout: _Format) -> bytes:
-    if layout.compression == "none":
-        return tile.tobytes()
-    if layout.compression == "deflate":
-        return zlib.compress(tile.tobytes(), 6)
-    buffer = io.BytesIO()
-    chroma = {1: "4:4:4", 2: "4:2:0"}[layout.subsampling]
-    Image.fromarray(tile).save(buffer, "JPEG", quality=layout.quality, subsampling=chroma)
-    return buffer.getvalue()
-
-
-def _tags(number: int, level: _Level, layout: _Format, *, big: bool) -> list[Tag]:
+def _tags(number: int, level: Level, layout: Format, *, big: bool) -> list[Tag]:
     """List the tags of one level in ascending order, as TIFF demands."""
     jpeg = layout.compression == "jpeg"
     wide = LONG8 if big else LONG

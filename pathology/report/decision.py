@@ -25,6 +25,9 @@ class Decision:
     ----------
     reviewer
         Who decided, as the reviewer is to be named in print.
+    run_score
+        The program's score as the run gave it, in words, where the exported result is the one
+        counted anew in the reviewer's regions; empty where it is the run's own.
     organization
         Where; empty where it is not recorded. A signed DICOM report needs it.
     state
@@ -58,6 +61,7 @@ class Decision:
     state: DecisionState
     agrees: bool
     ihc_score: IhcScore | None = None
+    run_score: str = ""
     organization: str = ""
     reason: str = ""
     comment: str = ""
@@ -86,6 +90,8 @@ class Decision:
             ("Reviewer", ", ".join(part for part in (self.reviewer, self.organization) if part)),
             ("State", words[self.state]),
             ("Program's score", "agreed" if self.agrees else "overridden"),
+            ("Program's score in the run's own regions", self.run_score),
+            ("Counted in", "the reviewer's regions" if self.run_score else ""),
             ("Reviewer's score", self.ihc_score or "none given"),
             ("Reason", self.reason),
             ("Comment", self.comment),

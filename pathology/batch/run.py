@@ -299,6 +299,8 @@ class FolderRun:
 
     def _write_info(self, resumed: int, *, finished: bool) -> None:
         counts = Counter(result.status for result in self.results.values())
+        told = self.observer
+        timing = told.timing if isinstance(told, LoggingObserver) else None
         readers = Counter(str(result.reader) for result in self.results.values() if result.reader)
         self.folder.write_info(
             RunInfo(
@@ -317,5 +319,6 @@ class FolderRun:
                     **dict(sorted(counts.items())),
                 },
                 readers=dict(sorted(readers.items())),
+                timing=None if timing is None else timing.content(),
             )
         )

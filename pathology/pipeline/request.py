@@ -11,6 +11,7 @@ from typing import Literal
 from pathology.errors import ReasonCode, SlideError
 from pathology.geometry import Spacing
 from pathology.provenance import SlideIdentity, file_identity, sha256_file
+from pathology.timing import SlideTiming
 from pathology.wsi.slide import MppSource
 
 __all__ = ["Progress", "SlideRequest", "slide_identity"]
@@ -84,11 +85,14 @@ class Progress:
         What is being done: ``open``, ``tissue``, ``read``, ``score`` or ``report``.
     done_mm2, total_mm2
         Tissue read so far and in all, in mm²; both 0 before the tissue is known.
+    timing
+        Where the slide's time went; only in the last report of a slide.
     """
 
     stage: Literal["open", "tissue", "read", "score", "report"]
     done_mm2: float = 0.0
     total_mm2: float = 0.0
+    timing: SlideTiming | None = None
 
 
 def slide_identity(request: SlideRequest) -> SlideIdentity:

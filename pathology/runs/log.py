@@ -169,6 +169,9 @@ class RunInfo(_Record):
         Slides by what became of them in this run, such as ``scored`` or ``resumed``.
     rescored
         The run that this one was made from; None where slides were read.
+    timing
+        Where the time of the slides went that this run read, as ``SlideTiming.content`` has it;
+        None where none was read.
     readers
         Slides by what read their pixels: ``direct``, ``openslide`` or ``memory``.
     parts
@@ -184,6 +187,7 @@ class RunInfo(_Record):
     seconds: Annotated[dict[str, float], Field(default_factory=dict)]
     counts: Annotated[dict[str, int], Field(default_factory=dict)]
     rescored: RunOrigin | None = None
+    timing: dict[str, Any] | None = None
     readers: dict[str, int] = Field(default_factory=dict)
     parts: tuple[ShardRecord, ...] = ()
 

@@ -294,7 +294,7 @@ class RayExecutor:
         if job is None:
             return
         if message.timing is not None:
-            last = Progress(stage="report", timing=message.timing)
+            last = Progress(stage="done", timing=message.timing)
             self.observer.slide_progress(job.slide_id, last)
         if self._attempts[job.slide_id] > 1:
             self._settling.append((job, result))

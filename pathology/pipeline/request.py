@@ -82,14 +82,15 @@ class Progress:
     Parameters
     ----------
     stage
-        What is being done: ``open``, ``tissue``, ``read``, ``score`` or ``report``.
+        What is being done: ``open``, ``tissue``, ``read``, ``score``, ``report``; ``done`` at the
+        end, whatever became of the slide.
     done_mm2, total_mm2
         Tissue read so far and in all, in mm²; both 0 before the tissue is known.
     timing
-        Where the slide's time went; only in the last report of a slide.
+        Where the slide's time went; only with ``done``.
     """
 
-    stage: Literal["open", "tissue", "read", "score", "report"]
+    stage: Literal["open", "tissue", "read", "score", "report", "done"]
     done_mm2: float = 0.0
     total_mm2: float = 0.0
     timing: SlideTiming | None = None

@@ -122,7 +122,7 @@ def score_slide(
     except SlideError as error:
         return job.stopped_by(error)
     finally:
-        job.report(Progress(stage="report", timing=job.timing()))
+        job.report(Progress(stage="done", timing=job.timing()))
 
 
 def _bundled_reader(config: Config | None) -> AnyReader:

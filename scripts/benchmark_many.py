@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -199,6 +200,7 @@ def measure(place: Path, count: int) -> dict[str, float]:
         [slides], out, config=config, model=factory, device="cpu", observer=watcher
     )
     total = time.perf_counter() - begin
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     start = watcher.first - watcher.planned
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     last = lines[-1]
@@ -217,7 +219,7 @@ def measure(place: Path, count: int) -> dict[str, float]:
     print(
         f"  of it the scan      {scan:.1f} s; 10,000 would be {scan / count * 1e4:.1f} s (limit 10)"
     )
-    print(f"memory of the command {growth(watcher.rss_mb)}")
+    print(f"memory of the command {growth(watcher.rss_mb)}; peak with the tables {peak_mb:.0f} MB")
     print(f"memory of the worker  {growth([line['rss_mb'] for line in lines])}")
     return {"overhead_ms": 1e3 * overhead / count, "scan_s": scan, "resume_s": resumed}
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from pathology.batch import SilentObserver, collect_inputs, score_folder, worker
 from pathology.cells.reader import TileReader
@@ -107,6 +108,7 @@ class TimedFactory:
         """Put the clock around what is measured."""
         del device
         clock = Clock()
+        warm_up()
         for owner, name in WRITING:
             setattr(owner, name, clock.around("write", getattr(owner, name)))
         inner = clock.around("score", worker.score_slide)
@@ -119,6 +121,11 @@ class TimedFactory:
 
         worker.score_slide = scored
         return FakeModel(config)
+
+
+def warm_up() -> None:
+    """Make one table: with the first of a process pyarrow loads pandas, where that is installed."""
+    pa.array(np.zeros(1))
 
 
 def rss_mb() -> float:
@@ -195,6 +202,7 @@ def measure(place: Path, count: int) -> dict[str, float]:
     config = load_config(overrides=[*QUICK])
     factory = TimedFactory(journal=journal)
     watcher = Watcher()
+    warm_up()
     begin = time.perf_counter()
     results = score_folder(
         [slides], out, config=config, model=factory, device="cpu", observer=watcher

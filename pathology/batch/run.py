@@ -7,7 +7,6 @@ import platform
 import sys
 import time
 import traceback
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from pathology.pipeline import (
 )
 from pathology.provenance import versions
 from pathology.runs import (
+    KeptResults,
     RunFolder,
     RunInfo,
     RunKey,
@@ -179,7 +179,7 @@ class FolderRun:
     inputs: Inputs
     ids: Sequence[str]
     executor: Executor
-    results: dict[str, SlideResult] = field(default_factory=dict)
+    results: KeptResults = field(default_factory=KeptResults)
     started: str = field(default_factory=now)
     _clock: float = field(default_factory=time.monotonic)
     _device_before: str = ""
@@ -298,10 +298,8 @@ class FolderRun:
         return ordered
 
     def _write_info(self, resumed: int, *, finished: bool) -> None:
-        counts = Counter(result.status for result in self.results.values())
         told = self.observer
         timing = told.timing if isinstance(told, LoggingObserver) else None
-        readers = Counter(str(result.reader) for result in self.results.values() if result.reader)
         self.folder.write_info(
             RunInfo(
                 command=tuple(sys.argv),
@@ -316,9 +314,9 @@ class FolderRun:
                     "slides": len(self.ids),
                     "resumed": resumed,
                     "skipped_files": len(self.inputs.skipped),
-                    **dict(sorted(counts.items())),
+                    **dict(sorted(self.results.statuses.items())),
                 },
-                readers=dict(sorted(readers.items())),
+                readers=dict(sorted(self.results.readers.items())),
                 timing=None if timing is None else timing.content(),
             )
         )

@@ -36,7 +36,6 @@ from pathology.runs import (
     SlideFolder,
     SlideResult,
     TileRow,
-    atomic_write_bytes,
     read_cells,
     read_ground,
     read_tiles,
@@ -186,7 +185,7 @@ class RescoreJob:
         )
         if result.status == "not_scorable":
             picture = draw_overview(result, None, size_px=self.config.report.overview_px)
-            atomic_write_bytes(self.request.target.overview, picture)
+            self.request.target.write(self.request.target.overview, picture)
             files = (OutputFile(name=self.request.target.overview.name),)
             result = result.model_copy(update={"outputs": files})
         self.request.target.write_result(result)

@@ -27,7 +27,6 @@ from pathology.runs import (
     SlideFolder,
     SlideResult,
     SpacingBlock,
-    atomic_write_bytes,
     decode_backdrop,
     encode_backdrop,
     make_slide_id,
@@ -267,7 +266,7 @@ class _Job:
         try:
             if result.status == "not_scorable":
                 picture = draw_overview(result, None, size_px=self.config.report.overview_px)
-                atomic_write_bytes(self.folder.overview, picture)
+                self.folder.write(self.folder.overview, picture)
                 files = (OutputFile(name=self.folder.overview.name),)
                 result = result.model_copy(update={"outputs": files})
             self.folder.write_result(result)

@@ -32,6 +32,7 @@ from pathology.runs.ground import (
 )
 from pathology.runs.ish_import import IshOutcome, apply_ish
 from pathology.runs.jsonschema import generate_result_schema, load_result_schema
+from pathology.runs.kept import KeptResults
 from pathology.runs.layout import make_slide_id, path_text, unique_slide_ids
 from pathology.runs.leases import LEASE_SECONDS, ShardRecord, Watch, read_records
 from pathology.runs.log import (
@@ -85,6 +86,7 @@ __all__ = [
     "Ground",
     "IshOutcome",
     "Joined",
+    "KeptResults",
     "MissingSlidesError",
     "OutputFile",
     "Pseudonyms",

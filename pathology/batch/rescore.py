@@ -225,11 +225,21 @@ class _Run:
 
     @property
     def key_now(self) -> RunKey:
-        return RunKey.of(self.config, model=self.key.model, model_sha256=self.key.model_sha256)
+        return RunKey.of(
+            self.config,
+            model=self.key.model,
+            model_sha256=self.key.model_sha256,
+            pseudonyms=self.key.pseudonyms,
+        )
 
     def score(self, folder: RunFolder, observer: Observer) -> list[SlideResult]:
         """Score every slide again, then write the tables."""
-        there = RunKey.of(self.before, model=self.key.model, model_sha256=self.key.model_sha256)
+        there = RunKey.of(
+            self.before,
+            model=self.key.model,
+            model_sha256=self.key.model_sha256,
+            pseudonyms=self.key.pseudonyms,
+        )
         changes = tuple(there.differences(self.key_now))
         self._write_info(folder, changes, None)
         fresh = []

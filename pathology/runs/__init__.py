@@ -30,6 +30,7 @@ from pathology.runs.ground import (
     read_ground,
     write_ground,
 )
+from pathology.runs.hidden_names import HiddenNames, words_of
 from pathology.runs.ish_import import IshOutcome, apply_ish
 from pathology.runs.jsonschema import generate_result_schema, load_result_schema
 from pathology.runs.layout import make_slide_id, path_text, unique_slide_ids
@@ -51,7 +52,7 @@ from pathology.runs.merge import (
     merge_runs,
     write_joined,
 )
-from pathology.runs.pseudonyms import Pseudonyms
+from pathology.runs.pseudonyms import GivenPseudonyms, Pseudonyms, pseudonyms_file
 from pathology.runs.readings import NOT_SCORABLE, Reading, ReadingFile, read_readings
 from pathology.runs.result import SCHEMA_VERSION, SlideResult, count_columns, result_from_error
 from pathology.runs.results import read_results, read_rows, read_slide_result, write_results
@@ -87,7 +88,11 @@ __all__ = [
     "Joined",
     "MissingSlidesError",
     "OutputFile",
+    "GivenPseudonyms",
+    "HiddenNames",
     "Pseudonyms",
+    "pseudonyms_file",
+    "words_of",
     "Reading",
     "ReadingFile",
     "RegionsBlock",

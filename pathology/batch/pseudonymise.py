@@ -12,12 +12,12 @@ from pathology.pipeline import SlideRequest
 from pathology.runs import (
     HiddenNames,
     Pseudonyms,
+    is_pseudonymised,
     path_text,
     pseudonyms_file,
-    read_run_info,
     words_of,
 )
-from pathology.runs.layout import RUN
+from pathology.runs.layout import PREVIOUS, RUN
 
 __all__ = ["HiddenInputs", "hide_inputs"]
 
@@ -93,19 +93,23 @@ def hide_inputs(inputs: Inputs, out: Path, config: Config, *, file: Path | None)
 
 
 def _refuse_unfit(out: Path, place: Path) -> None:
-    """Refuse, before a list is made, a run that has names, or one whose own list is lost."""
-    if not (out / RUN).exists() or place.exists():
-        return
-    key, _ = read_run_info(out)
-    if key.pseudonyms is None:
+    """Refuse, before a list is made, a folder that holds names, or whose own list is lost."""
+    named = [run for run in (out, *sorted(out.glob(f"{PREVIOUS}/*"))) if _has_names(run)]
+    if named:
+        # Also with --force, which would keep that run in previous/.
         raise OutputError(
-            f"{out}: holds a run with names of files as they are",
-            fix="Leave out --pseudonymise, or name another folder.",
+            f"{named[0]}: holds a run with the names of files as they are",
+            fix="Name another folder, or leave out --pseudonymise.",
         )
-    raise OutputError(
-        f"{place}: is missing, and the run in {out} has its names from a list of pseudonyms",
-        fix="Restore the list, or name it with --pseudonyms FILE.",
-    )
+    if (out / RUN).exists() and not place.exists():
+        raise OutputError(
+            f"{place}: is missing, and the run in {out} has its names from a list of pseudonyms",
+            fix="Restore the list, or name it with --pseudonyms FILE.",
+        )
+
+
+def _has_names(run: Path) -> bool:
+    return (run / RUN).is_file() and not is_pseudonymised(run)
 
 
 def _hide(

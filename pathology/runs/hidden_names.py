@@ -34,7 +34,10 @@ _MIN_LETTERS: Final = 2
 _DRAWN_FLAG: Final = re.compile(r"^([a-z_]+):\S.*$", re.DOTALL)
 #: Options of the commands whose value names no file, folder or person.
 _PLAIN_OPTIONS: Final = frozenset(
-    "--set --device --mpp --guideline --gap-policy --workers --shard --executor --export".split()
+    [
+        *("--set", "--device", "--mpp", "--guideline", "--gap-policy"),
+        *("--workers", "--shard", "--executor", "--export"),
+    ]
 )
 _COMMANDS: Final = frozenset({"score", "rescore", "merge"})
 

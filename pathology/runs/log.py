@@ -25,6 +25,7 @@ __all__ = [
     "RunLog",
     "RunOrigin",
     "is_finished",
+    "is_pseudonymised",
     "now",
     "read_run_info",
     "read_slide_seconds",
@@ -293,6 +294,14 @@ def is_finished(folder: Path) -> bool:
     """
     _, info = read_run_info(folder)
     return info is not None and info.finished is not None
+
+
+def is_pseudonymised(folder: Path) -> bool:
+    """Tell whether a run was scored under pseudonyms; False where ``run.json`` is missing."""
+    if not (folder / RUN).is_file():
+        return False
+    key, _ = read_run_info(folder)
+    return key.pseudonyms is not None
 
 
 class RunLog:

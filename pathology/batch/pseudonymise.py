@@ -124,9 +124,10 @@ def _hide(
     files = (request.path, *request.companions, *filter(None, (request.regions,)))
     texts = (request.name, slide_id, request.case_id, request.block_id, request.stain_run)
     pairs = [
-        *((form, slide) for form in (str(request.path), str(request.path.absolute()))),
-        *((form, slide) for form in (request.name, request.path.name, slide_id)),
+        *((form, slide) for form in (*_forms(request.path), request.name, slide_id)),
         (request.case_id, case),
+        *((form, "the region file") for form in _forms(request.regions)),
+        *((form, "a file of the slide") for file in request.companions for form in _forms(file)),
         *_folder_pairs(out),
     ]
     return replace(
@@ -143,6 +144,11 @@ def _hide(
             words=words_of(*files, *texts, out, "" if kept else request.site),
         ),
     )
+
+
+def _forms(path: Path | None) -> tuple[str, ...]:
+    """Return how messages name a file."""
+    return () if path is None else (str(path), str(path.absolute()), path.name)
 
 
 def _folder_pairs(out: Path) -> tuple[tuple[str, str], ...]:

@@ -18,7 +18,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "batch"))
 
 from faulty_reader import FakeFactory
-from running import her2, result_bytes
+from running import Done, her2, her2_words, result_bytes
 from tiny_slides import write_slide
 
 from pathology.runs import Pseudonyms, read_results, read_run_info
@@ -74,6 +74,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def her2_plain(*words: str | Path) -> Done:
+    """Run a command that takes no configuration."""
+    return her2_words([str(word) for word in words])
+
+
 def score(source: Path, out: Path, *words: str | Path) -> tuple[int, str, str]:
     done = her2(
         *("score", source / "Pflaumenmus.csv", source / "Vogelbeere empty.svs", "--out", out),
@@ -110,12 +115,12 @@ def leaks(folder: Path) -> Iterator[str]:
                 content.append(gzip.decompress(path.read_bytes()))
         for word in TELLING:
             # Four letters stand in packed bytes by chance.
-            looked = content if len(word) > 4 or path.suffix in TEXT else content[2:] + content[:1]
+            looked = content if len(word) > 4 or path.suffix in TEXT else content[:1] + content[2:]
             if any(word.encode() in item.lower() for item in looked):
                 yield f"{place}: {word}"
 
 
-TEXT = (".csv", ".json", ".jsonl", ".geojson", ".html", "")
+TEXT = (".csv", ".json", ".jsonl", ".geojson", "")
 
 
 def test_no_byte_of_the_folder_tells(run: Path) -> None:
@@ -132,7 +137,7 @@ def test_all_fates_were_met(run: Path) -> None:
     assert len(results) == 10
     assert sum(result.status == "scored" for result in results) >= 1
     errors = [result.error.message for result in results if result.error is not None]
-    assert all(message.startswith(("slide-", "DIR")) for message in errors), errors
+    assert not [text for text in errors if not text.startswith(("slide-", "the region file"))]
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert any("ZeroDivisionError" in entry.get("traceback", "") for entry in log)
 
@@ -161,6 +166,7 @@ def test_the_list_lies_apart_and_says_who_is_who(run: Path, source: Path) -> Non
     assert slide.assay == "4B5"
 
 
+@pytest.mark.slow
 def test_the_scores_are_those_of_a_run_with_names(run: Path, source: Path, tmp_path: Path) -> None:
     done = her2(
         *("score", source / "Pflaumenmus.csv", source / "Vogelbeere empty.svs"),
@@ -194,6 +200,7 @@ def test_the_same_command_goes_on_and_reads_nothing_twice(
     assert list(leaks(run)) == []
 
 
+@pytest.mark.slow
 def test_one_list_gives_one_name_in_two_runs(source: Path, tmp_path: Path) -> None:
     file = tmp_path / "study.json"
     slides = [source / "ZWETSCHGE_JANE_19700131.tif", source / "Sanddorn blank.tif"]
@@ -242,6 +249,7 @@ def test_a_folder_is_bound_to_its_kind_of_names(source: Path, tmp_path: Path) ->
     assert not (tmp_path / "hidden.pseudonyms.json").exists()
 
 
+@pytest.mark.slow
 def test_shards_and_merge_keep_the_names(run: Path, source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "Aprikose"
     folder.mkdir()
@@ -250,7 +258,7 @@ def test_shards_and_merge_keep_the_names(run: Path, source: Path, tmp_path: Path
         score(source, folder / "shared", "--pseudonyms", file, "--shard", part)
         score(source, folder / part[0], "--pseudonyms", file, "--shard", part)
     assert list(leaks(folder / "shared")) == []
-    done = her2("merge", folder / "1", folder / "2", "--out", folder / "whole")
+    done = her2_plain("merge", folder / "1", folder / "2", "--out", folder / "whole")
     assert done.returncode in (0, 1, 70), done.stderr
     assert list(leaks(folder / "whole")) == []
     assert result_bytes(folder / "whole") == result_bytes(folder / "shared")
@@ -310,9 +318,3 @@ def test_ish_and_readers_name_the_pseudonyms(run: Path, tmp_path: Path) -> None:
     done = her2_plain("evaluate", run, "--readers", readers, "--out", tmp_path / "study")
     assert done.returncode == 0, done.stdout + done.stderr
     assert list(leaks(run)) == []
-
-
-def her2_plain(*words: str | Path):  # type: ignore[no-untyped-def]
-    from running import her2_words
-
-    return her2_words([str(word) for word in words])

@@ -87,9 +87,14 @@ def test_a_list_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
 def test_two_names_never_share_a_pseudonym(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pathology.runs.pseudonyms._LETTERS", 1)
     names = Pseudonyms(KEY)
-    with pytest.raises(UsageError, match=r"two slides would have the pseudonym slide-\w"):
-        for number in range(33):
+
+    def name_all() -> None:
+        for number in range(33):  # one more than there are letters
             names.name("slide", f"N{number}")
+
+    with pytest.raises(UsageError, match=r"two slides would have the pseudonym slide-\w"):
+        name_all()
+    assert names.name("slide", "N0") == names.name("slide", "N0")
 
 
 def test_a_list_is_begun_once(tmp_path: Path) -> None:

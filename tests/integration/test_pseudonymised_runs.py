@@ -21,6 +21,12 @@ from faulty_reader import FakeFactory
 from running import Done, her2, her2_words, result_bytes
 from tiny_slides import write_slide
 
+from pathology.review.context import open_context
+from pathology.review.problems import Refused
+from pathology.review.relink import relink
+from pathology.review.run import ReviewRun
+from pathology.review.security import Policy
+from pathology.review.users import Role, User
 from pathology.runs import Pseudonyms, read_results, read_run_info
 
 #: In names of files, folders, cases, blocks, sites, runs, and in what was drawn.
@@ -28,7 +34,8 @@ TELLING = (
     *("zwetschge", "19700131", "quittenbaum", "mirabelle", "77123", "holunder", "kirschgarten"),
     *("schlehdorn", "pflaumenmus", "aprikose", "hagebutte", "sanddorn", "vogelbeere", "jane"),
 )
-FAULTS = ((640, "raise"), (672, "memory"), (704, "kill"))
+FAULTS = ((640, "raise at Jane Quittenbaum/Hagebutte raises.tif"), (672, "memory"), (704, "kill"))
+POLICY = Policy(host="127.0.0.1", port=8765)
 RING = [[96, 96], [448, 96], [448, 448], [96, 448], [96, 96]]
 
 
@@ -219,6 +226,7 @@ def test_one_list_gives_one_name_in_two_runs(source: Path, tmp_path: Path) -> No
     assert not ids[0] & ids[1]
 
 
+@pytest.mark.slow
 def test_a_folder_is_bound_to_its_kind_of_names(source: Path, tmp_path: Path) -> None:
     slide, hidden, named = source / "Sanddorn blank.tif", tmp_path / "hidden", tmp_path / "named"
     assert her2("score", slide, "--out", hidden, "--pseudonymise").returncode == 0
@@ -297,6 +305,24 @@ def test_exports_keep_the_names_and_make_no_list(run: Path) -> None:
     done = her2_plain("export", run, "--to", "tables", "--pseudonyms", run.parent / "x.json")
     assert done.returncode == 2
     assert "not replaced twice" in done.stderr
+
+
+def test_a_review_finds_the_slides_by_content_and_notes_no_path(run: Path, source: Path) -> None:
+    names = json.loads(run.with_name("Aprikose results.pseudonyms.json").read_text())["names"]
+    places = {slide: Path(path) for slide, path in names["path"].items()}
+    scored = [result.slide_id for result in read_results(run) if result.status == "scored"]
+    review = ReviewRun.open(run, slides=source)
+    assert [review.file(slide) for slide in scored] == [places[slide] for slide in scored]
+    with review.open_slide(scored[0]) as slide:
+        assert slide.info.path == places[scored[0]]
+    assert ReviewRun.open(run).file(scored[0]) == Path(scored[0])
+    context = open_context(run, local=User(name="Ada", role=Role.READER), policy=POLICY)
+    try:
+        with pytest.raises(Refused, match="may not name a file"):
+            relink(context, None, scored[0], places[scored[0]])
+    finally:
+        context.close()
+    assert list(leaks(run)) == []
 
 
 def test_ish_and_readers_name_the_pseudonyms(run: Path, tmp_path: Path) -> None:

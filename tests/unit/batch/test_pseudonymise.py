@@ -11,10 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pathology.batch import Inputs
-from pathology.batch.pseudonymise import HiddenInputs, hide_inputs
+from pathology.batch.messages import Job
+from pathology.batch.pseudonymise import HiddenInputs, _hide, hide_inputs
+from pathology.batch.results import failed_result
 from pathology.config import load_config
-from pathology.errors import OutputError, UsageError
+from pathology.errors import OutputError, ReasonCode, UsageError
 from pathology.pipeline import SlideRequest, slide_identity
+from pathology.runs import Pseudonyms
+from pathology.testing import FakeModel
 
 CONFIG = load_config()
 TEXT = st.text("abcXYZé 0123456789-_", min_size=2, max_size=12).map("Q".__add__)
@@ -59,6 +63,21 @@ def test_the_hash_of_the_inputs_is_of_pseudonyms(tmp_path: Path) -> None:
     assert slide_identity(hidden) != slide_identity(plain)
 
 
+def test_a_failure_of_the_machine_names_nobody(tmp_path: Path) -> None:
+    out = tmp_path / "Aprikose"
+    (hidden,) = hide(
+        tmp_path, request("Zwetschge", case_id="Smith"), out="Aprikose"
+    ).inputs.requests
+    job = Job(slide_id=hidden.name, request=hidden, out_dir=out, config=CONFIG)
+    text = f"{out}/slides/{hidden.name}: no space left for {hidden.path}, Smith"
+    model = FakeModel()
+    result = failed_result(job, model, ReasonCode.DISK_FULL, text, fix="Free Zwetschge.")
+    assert result.error is not None
+    shown = f"DIR/slides/{hidden.name}: no space left for {hidden.name}, {hidden.case_id}"
+    assert result.error.message == shown
+    assert result.error.fix == "Free [name]."
+
+
 def test_two_slides_under_one_pseudonym_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,11 +87,9 @@ def test_two_slides_under_one_pseudonym_are_refused(
 
 
 def test_the_site_of_the_calibration_is_kept(tmp_path: Path) -> None:
-    from pathology.batch import pseudonymise
-
     known, other = request("a", site="North"), request("b", site="South")
-    names = pseudonymise.Pseudonyms.begin(tmp_path / "list.json")
-    made = [pseudonymise._hide("x-1", entry, names, tmp_path, "North") for entry in (known, other)]
+    names = Pseudonyms.begin(tmp_path / "list.json")
+    made = [_hide("x-1", entry, names, tmp_path, "North") for entry in (known, other)]
     assert made[0].site == "North"
     assert made[1].site.startswith("site-")
 

@@ -11,6 +11,7 @@ from typing import Literal
 from pathology.errors import ReasonCode, SlideError
 from pathology.geometry import Spacing
 from pathology.provenance import SlideIdentity, file_identity, sha256_file
+from pathology.runs import HiddenNames
 from pathology.timing import SlideTiming
 from pathology.wsi.slide import MppSource
 
@@ -45,6 +46,9 @@ class SlideRequest:
     key
         What the slide's id is made from, so that it does not depend on how a folder was typed;
         empty takes the path.
+    hidden
+        The names of the slide that nothing written may hold, in a pseudonymised run; the other
+        fields then hold pseudonyms, but for ``path``, ``regions`` and ``companions``.
 
     Examples
     --------
@@ -68,6 +72,7 @@ class SlideRequest:
     index_block: bool = False
     companions: tuple[Path, ...] = ()
     key: str = ""
+    hidden: HiddenNames | None = None
 
     @property
     def name(self) -> str:

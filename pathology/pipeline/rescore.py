@@ -31,6 +31,7 @@ from pathology.provenance import sha256_file
 from pathology.report import draw_overview
 from pathology.runs import (
     Ground,
+    HiddenNames,
     OutputFile,
     RescoredBlock,
     SlideFolder,
@@ -80,6 +81,8 @@ class RescoreRequest:
         A file of regions that replaces those of the run; None keeps them.
     erase_regions
         Take away the regions of the run, and draw none.
+    hidden
+        Names that the result must not hold, where the run is pseudonymised.
     """
 
     old: SlideResult
@@ -90,6 +93,7 @@ class RescoreRequest:
     changes: tuple[str, ...] = ()
     regions: Path | None = None
     erase_regions: bool = False
+    hidden: HiddenNames | None = None
 
     @property
     def redrawn(self) -> bool:
@@ -166,6 +170,7 @@ class RescoreJob:
             slide_flags=set(self.old.slide_flags),
             flags=self._calibration_flags() | (set() if new else kept),
             warnings=warnings,
+            hidden=request.hidden,
         )
 
     def carry(self) -> SlideResult:
@@ -322,7 +327,11 @@ class RescoreJob:
 
     def _note_regions(self, digest: str, name: str) -> None:
         there, identity = self.old.regions, self.old.identity
-        was = f"{there.name} ({(there.sha256 or '')[:12]})" if there is not None else "none"
+        if self.request.hidden is not None and name != digest:
+            name = "a file"
+        was = "none"
+        if there is not None:
+            was = f"{there.name or 'a file'} ({(there.sha256 or '')[:12]})"
         now = name if name == digest else f"{name} ({digest[:12]})"
         self.changes.append(f"regions: {was} there, {now} now")
         if identity is not None:

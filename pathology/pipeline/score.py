@@ -174,6 +174,7 @@ class _Job:
                 **calibration_columns(config),
             },
             slide_flags=_flags_of(request, reader),
+            hidden=request.hidden,
         )
 
     def run(self) -> SlideResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ __all__ = [
     "RunLog",
     "RunOrigin",
     "is_finished",
+    "is_pseudonymised",
     "now",
     "read_run_info",
     "read_slide_seconds",
@@ -31,6 +33,8 @@ __all__ = [
 ]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+#: Fields of an event that are text for people, and may name files.
+_TEXTS = ("message", "error", "traceback", "reader_note")
 
 
 class _Record(BaseModel):
@@ -50,6 +54,9 @@ class RunKey(_Record):
         Name and version.
     model_sha256
         SHA-256 (hex) of the weights.
+    pseudonyms
+        Fingerprint of the list of pseudonyms that the run's names are from; None where names of
+        files and cases are stored as they are.
 
     Examples
     --------
@@ -65,15 +72,19 @@ class RunKey(_Record):
     config: dict[str, Any]
     model: str
     model_sha256: str
+    pseudonyms: str | None = None
 
     @classmethod
-    def of(cls, config: Config, *, model: str, model_sha256: str) -> RunKey:
+    def of(
+        cls, config: Config, *, model: str, model_sha256: str, pseudonyms: str | None = None
+    ) -> RunKey:
         """Make the key of a configuration and a model."""
         return cls(
             config_hash=config.hash,
             config=config.hashed(),
             model=model,
             model_sha256=model_sha256,
+            pseudonyms=pseudonyms,
         )
 
     def restore(self, *, where: Path) -> Config:
@@ -106,8 +117,9 @@ class RunKey(_Record):
         now
             The key of the present command; ``self`` is that of the folder.
         """
+        names = self._names_differ(now)
         if (self.config_hash, self.model_sha256) == (now.config_hash, now.model_sha256):
-            return []
+            return names
         before, after = _flat(self.config), _flat(now.config)
         found = [
             f"{name}: {before.get(name, 'absent')} there, {after.get(name, 'absent')} now"
@@ -119,7 +131,17 @@ class RunKey(_Record):
                 f"model: {self.model} ({self.model_sha256[:12]}) there, "
                 f"{now.model} ({now.model_sha256[:12]}) now"
             )
-        return found or ["the configuration, in a key that one of the versions does not know"]
+        found = found or ["the configuration, in a key that one of the versions does not know"]
+        return names + found
+
+    def _names_differ(self, now: RunKey) -> list[str]:
+        if self.pseudonyms == now.pseudonyms:
+            return []
+        if self.pseudonyms and now.pseudonyms:
+            return ["pseudonyms of another list; give its file with --pseudonyms"]
+        there, here = ("pseudonyms", "original") if self.pseudonyms else ("original", "pseudonyms")
+        give = "give" if self.pseudonyms else "leave out"
+        return [f"names: {there} there, {here} now; {give} --pseudonymise"]
 
 
 class RunOrigin(_Record):
@@ -217,7 +239,8 @@ def write_run_info(folder: Path, key: RunKey, info: RunInfo | None) -> None:
     content = {
         "program": "her2-ihc",
         "schema_version": 1,
-        **key.model_dump(mode="json"),
+        # Runs with their names as they are look as they did before there were others.
+        **key.model_dump(mode="json", exclude=None if key.pseudonyms else {"pseudonyms"}),
         "run": None if info is None else info.model_dump(mode="json"),
     }
     text = json.dumps(_clean(content), indent=2, ensure_ascii=False) + "\n"
@@ -273,6 +296,14 @@ def is_finished(folder: Path) -> bool:
     return info is not None and info.finished is not None
 
 
+def is_pseudonymised(folder: Path) -> bool:
+    """Tell whether a run was scored under pseudonyms; False where ``run.json`` is missing."""
+    if not (folder / RUN).is_file():
+        return False
+    key, _ = read_run_info(folder)
+    return key.pseudonyms is not None
+
+
 class RunLog:
     """Append events to ``log.jsonl``, one JSON object per line.
 
@@ -286,6 +317,8 @@ class RunLog:
     name
         Name of the file; shards have one each, as lines of several hosts would mix on a network
         file system.
+    hide
+        Takes the names out of texts, in a pseudonymised run.
 
     Raises
     ------
@@ -303,8 +336,11 @@ class RunLog:
     ('slide_failed', 'unreadable')
     """
 
-    def __init__(self, folder: Path, name: str = LOG) -> None:
+    def __init__(
+        self, folder: Path, name: str = LOG, *, hide: Callable[[str], str] | None = None
+    ) -> None:
         self.path = folder / name
+        self._hide = hide
         self.dropped = 0
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         try:
@@ -334,6 +370,9 @@ class RunLog:
         if slide_id:
             record["slide_id"] = slide_id
         record.update(fields)
+        for field in _TEXTS if self._hide is not None else ():
+            if isinstance(text := record.get(field), str) and self._hide is not None:
+                record[field] = self._hide(text)
         line = json.dumps(_clean(record), ensure_ascii=False, default=str) + "\n"
         try:
             os.write(self._handle, line.encode())

@@ -12,8 +12,8 @@ from typing import Any, Final
 from pathology.errors import UsageError
 from pathology.report.folders import export_folder
 from pathology.report.job import ExportOptions, gather_job, import_extra
-from pathology.runs.log import is_pseudonymised
 from pathology.runs.pseudonyms import GivenPseudonyms, Pseudonyms
+from pathology.runs.run_info import is_pseudonymised
 
 __all__ = ["EXPORT_KINDS", "ExportKind", "check_kinds", "export"]
 

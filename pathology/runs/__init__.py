@@ -36,17 +36,7 @@ from pathology.runs.jsonschema import generate_result_schema, load_result_schema
 from pathology.runs.kept import KeptResults
 from pathology.runs.layout import make_slide_id, path_text, unique_slide_ids
 from pathology.runs.leases import LEASE_SECONDS, ShardRecord, Watch, read_records
-from pathology.runs.log import (
-    RunInfo,
-    RunKey,
-    RunLog,
-    RunOrigin,
-    is_finished,
-    is_pseudonymised,
-    now,
-    read_run_info,
-    write_run_info,
-)
+from pathology.runs.log import RunLog
 from pathology.runs.merge import (
     Joined,
     MissingSlidesError,
@@ -59,6 +49,16 @@ from pathology.runs.readings import NOT_SCORABLE, Reading, ReadingFile, read_rea
 from pathology.runs.result import SCHEMA_VERSION, SlideResult, count_columns, result_from_error
 from pathology.runs.results import read_results, read_rows, read_slide_result, write_results
 from pathology.runs.row import COLUMN_KINDS, PATTERN_COLUMNS, RESULT_COLUMNS, TIER_ORDER, ResultRow
+from pathology.runs.run_info import (
+    RunInfo,
+    RunKey,
+    RunOrigin,
+    is_finished,
+    is_pseudonymised,
+    now,
+    read_run_info,
+    write_run_info,
+)
 from pathology.runs.schema import CELL_SCHEMA, RESULT_SCHEMA, TILE_SCHEMA
 from pathology.runs.shard_folder import ShardFolder, read_slide_lists
 from pathology.runs.slide_folder import SlideFolder

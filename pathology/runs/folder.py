@@ -22,8 +22,8 @@ from pathology.runs.layout import (
 )
 from pathology.runs.leases import Watch, read_records
 from pathology.runs.lock import RunLock
-from pathology.runs.log import RunInfo, RunKey, read_run_info, write_run_info
 from pathology.runs.result import SlideResult
+from pathology.runs.run_info import RunInfo, RunKey, read_run_info, write_run_info
 from pathology.runs.slide_folder import SlideFolder
 
 __all__ = ["MIN_FREE_BYTES", "RunFolder", "refuse_living_shards"]

@@ -17,8 +17,9 @@ from pathology.runs.ish_store import MergeCounts, merge_records, read_ish, write
 from pathology.runs.ish_table import count_joined
 from pathology.runs.layout import LOCK, path_text
 from pathology.runs.lock import RunLock
-from pathology.runs.log import RunLog, read_run_info
+from pathology.runs.log import RunLog
 from pathology.runs.results import read_results, sort_results
+from pathology.runs.run_info import read_run_info
 
 __all__ = ["IshOutcome", "apply_ish"]
 

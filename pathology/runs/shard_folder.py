@@ -17,8 +17,8 @@ from pathology.runs.folder import MIN_FREE_BYTES, RunFolder
 from pathology.runs.hidden_names import hide_command
 from pathology.runs.layout import CLAIMS, SHARDS
 from pathology.runs.leases import Lease, ShardRecord, Watch, make_record, read_records
-from pathology.runs.log import RunKey, now
 from pathology.runs.result import SlideResult
+from pathology.runs.run_info import RunKey, now
 
 __all__ = ["ShardFolder", "read_slide_lists"]
 

@@ -12,14 +12,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
 __all__ = ["STAGES", "ReaderUsage", "SlideTiming", "Stage", "Stopwatch", "peak_memory_bytes"]
 
 #: What a slide goes through. ``read``, ``transfer``, ``network`` and ``cells`` run beside each
 #: other, each in one or more threads; the others come one after the other.
-Stage = Literal["open", "tissue", "read", "transfer", "network", "cells", "tables", "pictures"]
+Stage = Literal[
+    "open", "tissue", "read", "transfer", "network", "cells", "tables", "score", "pictures"
+]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 #: Stages that run in the threads of the tile reader and of the engine; see ``SlideTiming.threads``.
 _THREADED: Final = frozenset({"read", "transfer", "network", "cells"})
@@ -74,14 +75,14 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._begun = time.perf_counter()
-        self._seconds: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
+        self._seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         self._lock = threading.Lock()
 
     @property
-    def seconds(self) -> Mapping[Stage, float]:
+    def seconds(self) -> Mapping[str, float]:
         """Seconds by stage so far, summed over threads."""
         with self._lock:
-            return MappingProxyType(dict(self._seconds))
+            return dict(self._seconds)
 
     @property
     def wall_s(self) -> float:

@@ -34,6 +34,7 @@ from pathology.stain import optical_density, unmix
 from pathology.tiling.batch import TileBatch
 from pathology.tiling.grid import InputSpec, TileGrid, TileRef
 from pathology.tiling.windows import SINGLE_TILES, WindowPlan
+from pathology.timing import ReaderUsage
 from pathology.types import AnyArray, FloatArray, IntArray, U8Array
 
 #: Smoothing of haematoxylin before the threshold, µm.
@@ -105,6 +106,11 @@ class ClassicalReader:
     def streams(self) -> int:
         """One batch at a time."""
         return 1
+
+    @property
+    def usage(self) -> ReaderUsage:
+        """Nothing: there is no network to time."""
+        return ReaderUsage()
 
     def read(self, batch: TileBatch) -> list[CellTable]:
         """Return the cells of each tile of the batch; see ``TileReader``."""

@@ -240,6 +240,7 @@ def run_tiatoolbox(
         order = {
             "slide": str(work.path), "folder": folder, "mpp": work.grid.mpp.x, "core": TIA_CORE_PX,
             "side": side, "batch": batch, "workers": workers,
+            "slide_mpp": [work.grid.spacing.x, work.grid.spacing.y],
         }  # fmt: skip
         (files / "order.json").write_text(json.dumps(order))
         subprocess.run([python, str(_PEER), folder], check=True)

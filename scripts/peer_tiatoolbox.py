@@ -53,7 +53,7 @@ def main() -> int:
     engine = SemanticSegmentor(
         model=Network(folder / "network.pt"),
         batch_size=order["batch"],
-        num_loader_workers=order["workers"],
+        num_workers=order["workers"],
         device="cpu",
         verbose=False,
     )
@@ -66,6 +66,8 @@ def main() -> int:
         save_dir=folder / "out",
         output_type="zarr",
         return_probabilities=True,
+        # It does not take the pixel size of an ordinary TIFF from its tags.
+        wsireader_kwargs={"mpp": tuple(order["slide_mpp"])},
     )
     seconds = time.perf_counter() - begin
     np.save(folder / "centre.npy", _map_of(found))

@@ -71,12 +71,12 @@ class FakeFactory:
 
 
 def paint(folder: Path, count: int) -> None:
-    """Write small slides, each with its own noise and staining."""
+    """Write small slides with enough cells for a score, each with its own noise and staining."""
     folder.mkdir()
     stain = load_config().stain
-    y, x = np.mgrid[:320, :384]
+    y, x = np.mgrid[:448, :448]
     radius = np.hypot(x % 32 - 15.5, y % 32 - 15.5) / 2
-    inside = (x >= 48) & (x < 336) & (y >= 48) & (y < 272)
+    inside = (x >= 48) & (x < 400) & (y >= 48) & (y < 400)
     for number in range(count):
         noise = np.random.default_rng(number).normal(0, 0.02, x.shape)
         blue = np.where(inside, 0.12 + 0.7 * np.clip(4.5 - radius, 0, 1) + noise, 0)
@@ -238,7 +238,11 @@ def prove(inputs: list[str], place: Path, args: argparse.Namespace) -> bool:
     different = sorted(
         name for name in one.keys() | other.keys() if one.get(name) != other.get(name)
     )
-    print(f"{len(results)} slides: local {local_s:.0f} s, two Ray nodes {ray_s:.0f} s")
+    scored = sum(result.status == "scored" for result in results)
+    print(
+        f"{len(results)} slides, {scored} scored: "
+        f"local {local_s:.0f} s, two Ray nodes {ray_s:.0f} s"
+    )
     print(f"killed: {', '.join(observer.killed) or 'NOTHING'}")
     print(f"{len(one)} files compared; different: {', '.join(different) or 'none'}")
     return not different and len(observer.killed) == 2

@@ -105,6 +105,8 @@ class Inputs:
     @property
     def ids(self) -> list[str]:
         """The slides' ids, in the order of the requests."""
+        if all(request.hidden is not None for request in self.requests):
+            return [request.name for request in self.requests]  # pseudonyms, told apart already
         return unique_slide_ids([request.key or request.path for request in self.requests])
 
     def part(self, shard: Shard) -> Inputs:

@@ -9,6 +9,7 @@ from pathology.config import Config
 from pathology.errors import PathologyError
 from pathology.pipeline import Progress, SlideRequest
 from pathology.runs import SlideResult
+from pathology.timing import SlideTiming
 
 __all__ = [
     "Advanced",
@@ -59,9 +60,10 @@ class Advanced:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """Hand over the result of one slide, whatever happened to it."""
+    """Hand over the result of one slide, whatever happened to it, and where its time went."""
 
     result: SlideResult
+    timing: SlideTiming | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pathology.pipeline import Progress
 from pathology.runs import RunLog, SlideResult
+from pathology.timing import SlideTiming
 
 __all__ = ["LoggingObserver", "Observer", "SilentObserver"]
 
@@ -81,6 +82,9 @@ class LoggingObserver:
         self._next = observer
         self._log = log
         self._begun: dict[str, float] = {}
+        self._timings: dict[str, SlideTiming] = {}
+        #: Where the time of all finished slides went; None before there is one.
+        self.timing: SlideTiming | None = None
 
     def run_started(self, *, total: int, done: int, skipped: int) -> None:
         """Log how much there is to do."""
@@ -94,12 +98,17 @@ class LoggingObserver:
         self._next.slide_started(slide_id, display_path)
 
     def slide_progress(self, slide_id: str, progress: Progress) -> None:
-        """Pass it on; a log of it would help nobody."""
+        """Pass it on; a log of it would help nobody. Where the time went is kept."""
+        if progress.timing is not None:
+            self._timings[slide_id] = progress.timing
         self._next.slide_progress(slide_id, progress)
 
     def slide_finished(self, result: SlideResult) -> None:
         """Log what became of a slide, and how long it took."""
         begun = self._begun.pop(result.slide_id, None)
+        timing = self._timings.pop(result.slide_id, None)
+        if timing is not None:
+            self.timing = timing if self.timing is None else self.timing.plus(timing)
         self._log.write(
             "error" if result.status == "failed" else "info",
             "slide_finished",
@@ -111,6 +120,7 @@ class LoggingObserver:
             reader=result.reader,
             reader_note=result.reader_note,
             seconds=None if begun is None else round(time.monotonic() - begun, 3),
+            timing=None if timing is None else timing.content(),
         )
         self._next.slide_finished(result)
 

@@ -19,6 +19,7 @@ from pathology.batch.readers import ReaderFactory
 from pathology.batch.results import failed_result
 from pathology.config import Config
 from pathology.errors import PathologyError, ReasonCode, UsageError
+from pathology.pipeline import Progress
 from pathology.provenance import PACKAGES, versions
 from pathology.runs import SlideFolder, SlideResult
 from pathology.runs.atomic import TEMP_MARK
@@ -255,7 +256,7 @@ class RayExecutor:
             case Opened():
                 self._opened(process, message)
             case Finished():
-                self._finished(process, message.result)
+                self._finished(process, message)
             case Absent():
                 self._absent(process, message)
             case Refused():
@@ -288,10 +289,13 @@ class RayExecutor:
         self._failed_starts = 0
         self.devices = tuple(f"{p.node}:{p.device}" for p in self._processes if p.node)
 
-    def _finished(self, process: RayProcess, result: SlideResult) -> None:
-        job, process.job = process.job, None
+    def _finished(self, process: RayProcess, message: Finished) -> None:
+        job, process.job, result = process.job, None, message.result
         if job is None:
             return
+        if message.timing is not None:
+            last = Progress(stage="done", timing=message.timing)
+            self.observer.slide_progress(job.slide_id, last)
         if self._attempts[job.slide_id] > 1:
             self._settling.append((job, result))
         else:

@@ -17,6 +17,7 @@ from pathology.config import Config
 from pathology.errors import PathologyError
 from pathology.pipeline import Progress
 from pathology.provenance import PACKAGES, versions
+from pathology.timing import SlideTiming
 
 __all__ = ["Absent", "Opened", "RayWorker"]
 
@@ -60,6 +61,7 @@ class RayWorker:
         self._folder = folder
         self._reader: AnyReader | None = None
         self._progress: Progress | None = None
+        self._timing: SlideTiming | None = None
 
     def open(self) -> Opened | Refused | Broke:
         """Load the model; errors come back as messages, so that they keep their words."""
@@ -94,7 +96,8 @@ class RayWorker:
             if not path.exists():
                 return Absent(node=platform.node(), path=str(path))
         try:
-            return Finished(result=score_job(job, reader, self._note))
+            result = score_job(job, reader, self._note)
+            return Finished(result=result, timing=self._timing)
         except Exception as error:  # noqa: BLE001 - reported with its traceback, not swallowed
             return Broke(kind=type(error).__name__, traceback=traceback.format_exc())
         finally:
@@ -105,4 +108,4 @@ class RayWorker:
         return self._progress
 
     def _note(self, progress: Progress) -> None:
-        self._progress = progress
+        self._progress, self._timing = progress, progress.timing

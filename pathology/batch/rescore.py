@@ -17,6 +17,7 @@ from pathology.errors import ConfigError, OutputError
 from pathology.pipeline.rescore import RescoreRequest, can_be_rescored, has_tables, rescore_slide
 from pathology.provenance import sha256_file, versions
 from pathology.runs import (
+    HiddenNames,
     RunFolder,
     RunInfo,
     RunKey,
@@ -29,6 +30,7 @@ from pathology.runs import (
     path_text,
     read_results,
     read_run_info,
+    words_of,
     write_cases,
     write_results,
 )
@@ -196,14 +198,27 @@ def rescore_run(
         names = {result.slide_id: Path(result.path) for result in results}
         paths, notes = pair_region_files(names, regions)
     _refuse_other_run(out, force=force)
+    hidden = None
+    if key.pseudonyms:
+        hidden = HiddenNames(words=words_of(run_dir, out, *filter(None, (regions, file))))
     run = _Run(
-        source=run_dir, key=key, results=results, before=before, config=config, regions=paths
+        source=run_dir,
+        key=key,
+        results=results,
+        before=before,
+        config=config,
+        regions=paths,
+        hidden=hidden,
     )
-    with RunFolder(out, run.key_now, force=force) as folder, RunLog(folder.path) as log:
-        watcher = LoggingObserver(observer or SilentObserver(), log)
+    with (
+        RunFolder(out, run.key_now, force=force) as folder,
+        RunLog(folder.path, hide=None if hidden is None else hidden.text) as log,
+    ):
+        observer = observer or SilentObserver()
+        watcher = LoggingObserver(observer, log)
         watcher.run_started(total=len(results), done=0, skipped=0)
         for note in notes:
-            watcher.note(note)
+            (watcher if hidden is None else observer).note(note)  # it names files
         ordered = run.score(folder, watcher)
         log.write("info", "run_finished", slides=len(ordered))
     return ordered
@@ -219,17 +234,28 @@ class _Run:
     before: Config
     config: Config
     regions: dict[str, Path]
+    hidden: HiddenNames | None = None
     started: str = field(default_factory=now)
     _clock: float = field(default_factory=time.monotonic)
     _versions: dict[str, str] = field(default_factory=versions)
 
     @property
     def key_now(self) -> RunKey:
-        return RunKey.of(self.config, model=self.key.model, model_sha256=self.key.model_sha256)
+        return RunKey.of(
+            self.config,
+            model=self.key.model,
+            model_sha256=self.key.model_sha256,
+            pseudonyms=self.key.pseudonyms,
+        )
 
     def score(self, folder: RunFolder, observer: Observer) -> list[SlideResult]:
         """Score every slide again, then write the tables."""
-        there = RunKey.of(self.before, model=self.key.model, model_sha256=self.key.model_sha256)
+        there = RunKey.of(
+            self.before,
+            model=self.key.model,
+            model_sha256=self.key.model_sha256,
+            pseudonyms=self.key.pseudonyms,
+        )
         changes = tuple(there.differences(self.key_now))
         self._write_info(folder, changes, None)
         fresh = []
@@ -243,6 +269,7 @@ class _Run:
                 config=self.config,
                 changes=changes,
                 regions=self.regions.get(old.slide_id),
+                hidden=self.hidden,
             )
             fresh.append(rescore_slide(request))
             observer.slide_finished(fresh[-1])

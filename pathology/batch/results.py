@@ -49,7 +49,7 @@ def failed_result(
         so that the next run tries the slide again.
     """
     request = job.request
-    return result_from_error(
+    result = result_from_error(
         SlideError(message, reason=reason, fix=fix),
         slide_id=job.slide_id,
         path=request.name,
@@ -71,3 +71,4 @@ def failed_result(
         model=model.name,
         model_sha256=model.sha256,
     )
+    return result if request.hidden is None else request.hidden.result(result)

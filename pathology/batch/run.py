@@ -7,7 +7,6 @@ import platform
 import sys
 import time
 import traceback
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathology.batch.inputs import Inputs, Shard, collect_inputs
 from pathology.batch.jobs import Executor, QueuedJobs
 from pathology.batch.messages import Job
 from pathology.batch.observer import LoggingObserver, Observer, SilentObserver
+from pathology.batch.pseudonymise import hide_inputs, refuse_list_without_hiding
 from pathology.batch.readers import ReaderFactory, make_factory
 from pathology.config import Config, load_config
 from pathology.errors import OutputError, SlideError, UsageError
@@ -28,6 +28,7 @@ from pathology.pipeline import (
 )
 from pathology.provenance import versions
 from pathology.runs import (
+    KeptResults,
     RunFolder,
     RunInfo,
     RunKey,
@@ -73,6 +74,8 @@ def score_folder(  # noqa: PLR0913 - the words of the command line
     executor: ExecutorKind = "local",
     ray_address: str | None = None,
     observer: Observer | None = None,
+    pseudonymise: bool = False,
+    pseudonyms: Path | None = None,
 ) -> list[SlideResult]:
     """Score slides into a run folder, or go on where an earlier run of the same kind stopped.
 
@@ -104,6 +107,12 @@ def score_folder(  # noqa: PLR0913 - the words of the command line
         ``local``: worker processes of this machine; ``ray``: those of a Ray cluster.
     observer
         Who is told about progress; None for nobody.
+    pseudonymise
+        Write pseudonyms in place of the names of files, cases, blocks, sites and stain runs, and
+        no name or path to any file of the run folder.
+    pseudonyms
+        The list that says what the pseudonyms stand for; None: ``<out>.pseudonyms.json``, beside
+        the run folder. Runs with one list have one pseudonym for one name.
 
     Returns
     -------
@@ -133,9 +142,23 @@ def score_folder(  # noqa: PLR0913 - the words of the command line
     elif mpp is not None or regions is not None:
         raise UsageError("mpp and regions are given to collect_inputs, not to score_folder")
     check_specimens(config, inputs.requests)
-    ids = inputs.ids
-    key = RunKey.of(config, model=factory.name, model_sha256=factory.sha256)
     observer = observer or SilentObserver()
+    secret = None
+    if pseudonymise:
+        for note in inputs.notes:
+            observer.note(note)  # to a person, and not to the log: it names files
+        secret = hide_inputs(inputs, Path(out), config, file=pseudonyms)
+        inputs = secret.inputs
+    else:
+        refuse_list_without_hiding(pseudonyms)
+    hide = None if secret is None else secret.hidden.text
+    ids = inputs.ids
+    key = RunKey.of(
+        config,
+        model=factory.name,
+        model_sha256=factory.sha256,
+        pseudonyms=None if secret is None else secret.names.fingerprint,
+    )
     workers = make_executor(
         executor,
         factory=factory,
@@ -152,8 +175,15 @@ def score_folder(  # noqa: PLR0913 - the words of the command line
         if shard is not None:
             from pathology.batch.shard_run import score_shard
 
-            return score_shard(inputs, Path(out), key, shard=shard, force=force, executor=workers)
-        with RunFolder(Path(out), key, force=force) as folder, RunLog(folder.path) as log:
+            return score_shard(
+                inputs, Path(out), key, shard=shard, force=force, executor=workers, secret=secret
+            )
+        with (
+            RunFolder(Path(out), key, force=force) as folder,
+            RunLog(folder.path, hide=hide) as log,
+        ):
+            if secret is not None:
+                secret.save()
             workers.observer = LoggingObserver(observer, log)
             run = FolderRun(folder=folder, log=log, inputs=inputs, ids=ids, executor=workers)
             return run.score()
@@ -179,7 +209,7 @@ class FolderRun:
     inputs: Inputs
     ids: Sequence[str]
     executor: Executor
-    results: dict[str, SlideResult] = field(default_factory=dict)
+    results: KeptResults = field(default_factory=KeptResults)
     started: str = field(default_factory=now)
     _clock: float = field(default_factory=time.monotonic)
     _device_before: str = ""
@@ -298,8 +328,8 @@ class FolderRun:
         return ordered
 
     def _write_info(self, resumed: int, *, finished: bool) -> None:
-        counts = Counter(result.status for result in self.results.values())
-        readers = Counter(str(result.reader) for result in self.results.values() if result.reader)
+        told = self.observer
+        timing = told.timing if isinstance(told, LoggingObserver) else None
         self.folder.write_info(
             RunInfo(
                 command=tuple(sys.argv),
@@ -314,8 +344,9 @@ class FolderRun:
                     "slides": len(self.ids),
                     "resumed": resumed,
                     "skipped_files": len(self.inputs.skipped),
-                    **dict(sorted(counts.items())),
+                    **dict(sorted(self.results.statuses.items())),
                 },
-                readers=dict(sorted(readers.items())),
+                readers=dict(sorted(self.results.readers.items())),
+                timing=None if timing is None else timing.content(),
             )
         )

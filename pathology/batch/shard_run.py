@@ -11,6 +11,7 @@ from pathology.batch.inputs import Inputs, Shard
 from pathology.batch.jobs import Executor
 from pathology.batch.messages import Job
 from pathology.batch.observer import LoggingObserver
+from pathology.batch.pseudonymise import HiddenInputs
 from pathology.batch.run import FolderRun
 from pathology.batch.sharding import ClaimedJobs
 from pathology.errors import UsageError
@@ -29,7 +30,14 @@ __all__ = ["score_shard"]
 
 
 def score_shard(
-    inputs: Inputs, out: Path, key: RunKey, *, shard: Shard, force: bool, executor: Executor
+    inputs: Inputs,
+    out: Path,
+    key: RunKey,
+    *,
+    shard: Shard,
+    force: bool,
+    executor: Executor,
+    secret: HiddenInputs | None = None,
 ) -> list[SlideResult]:
     """Score one part of the inputs.
 
@@ -51,6 +59,8 @@ def score_shard(
         Refused: it would move away what others have done.
     executor
         What reads the slides.
+    secret
+        The list of pseudonyms, and the names that no log may hold; None for a run with names.
 
     Returns
     -------
@@ -73,8 +83,12 @@ def score_shard(
     names = dict(zip(inputs.ids, (request.name for request in inputs.requests), strict=True))
     with (
         ShardFolder(out, key, index=shard.index, count=shard.count, slides=names) as folder,
-        RunLog(folder.path, folder.log_name) as log,
+        RunLog(
+            folder.path, folder.log_name, hide=None if secret is None else secret.hidden.text
+        ) as log,
     ):
+        if secret is not None:
+            secret.save()
         executor.observer = LoggingObserver(executor.observer, log)
         run = _ShardRun(
             folder=folder,

@@ -133,7 +133,7 @@ def _sender(connection: Connection) -> Callable[[Progress], None]:
     def send(progress: Progress) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last >= _PROGRESS_SECONDS:
+        if now - last >= _PROGRESS_SECONDS or progress.timing is not None:
             last = now
             connection.send(Advanced(progress=progress))
 

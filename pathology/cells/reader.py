@@ -16,6 +16,7 @@ from pathology.scoring.tiles import NO_TUMOUR, TILE_CLASSES, TileOutputs
 from pathology.tiling.batch import TileBatch
 from pathology.tiling.grid import InputSpec
 from pathology.tiling.windows import WindowPlan
+from pathology.timing import ReaderUsage
 from pathology.types import AnyArray, FloatArray
 
 __all__ = ["AnyReader", "Model", "TileCalls", "TileClassifier", "TileReader"]
@@ -57,6 +58,11 @@ class Model(Protocol):
     @property
     def streams(self) -> int:
         """Batches that may be given to the reader at the same time, each in a thread of its own."""
+        ...
+
+    @property
+    def usage(self) -> ReaderUsage:
+        """What the model has spent since it was loaded."""
         ...
 
 

@@ -15,6 +15,7 @@ from rich.progress import Progress as Bars
 
 from pathology.pipeline import Progress
 from pathology.runs import SlideResult
+from pathology.timing import SlideTiming
 
 __all__ = ["BarDisplay", "Display", "LineDisplay", "make_display", "outcome"]
 
@@ -40,16 +41,19 @@ class Display(AbstractContextManager["Display"]):
         self.done = 0
         self._begun: dict[str, float] = {}
         self._read_mm2 = 0.0
+        self._timing: SlideTiming | None = None
         self._clock = time.monotonic()
 
     def print_speed(self) -> None:
-        """Print how fast tissue was read in this run, on stdout; nothing if none was."""
+        """Print how fast tissue was read, on stdout, and where the time went, on stderr."""
         minutes = (time.monotonic() - self._clock) / 60
         if self._read_mm2 > 0:
             print(
                 f"read {self._read_mm2:,.1f} mm² in {minutes:,.1f} minutes: "
                 f"{self._read_mm2 / minutes:,.2f} mm²/min"
             )
+        if self._timing is not None and self._timing.tiles:
+            self.line(self._timing.words())
 
     def __enter__(self) -> Self:
         """Begin to show."""
@@ -81,8 +85,11 @@ class Display(AbstractContextManager["Display"]):
         """Take the time."""
         self._begun[slide_id] = time.monotonic()
 
-    def slide_progress(self, slide_id: str, progress: Progress) -> None:
-        """Show how far the slide is."""
+    def slide_progress(self, slide_id: str, progress: Progress) -> None:  # noqa: ARG002
+        """Keep where the time of the slide went."""
+        if progress.timing is not None:
+            spent = progress.timing
+            self._timing = spent if self._timing is None else self._timing.plus(spent)
 
     def slide_finished(self, result: SlideResult) -> None:
         """Say what became of the slide."""
@@ -111,6 +118,7 @@ class LineDisplay(Display):
 
     def slide_progress(self, slide_id: str, progress: Progress) -> None:
         """Print a line about the slide every 15 seconds."""
+        super().slide_progress(slide_id, progress)
         now = time.monotonic()
         last = self._last.setdefault(slide_id, now)
         if progress.total_mm2 <= 0 or now - last < _LINE_SECONDS:
@@ -173,6 +181,7 @@ class BarDisplay(Display):
 
     def slide_progress(self, slide_id: str, progress: Progress) -> None:
         """Move the bar of a slide."""
+        super().slide_progress(slide_id, progress)
         task = self._tasks.get(slide_id)
         if task is None:
             return

@@ -186,6 +186,7 @@ def export_run(
 ) -> None:
     """Write exports with a bar each, and say where they are."""
     from pathology.report import export as write_exports
+    from pathology.runs import is_pseudonymised
 
     written = write_exports(run_dir, kinds, out, options=options, begin=begin_bar)
     for kind, paths in written.items():
@@ -193,7 +194,9 @@ def export_run(
             print(f"{kind}: {len(paths)} files in {paths[0].parent}")
         else:
             print(f"{kind}: nothing to write")
-    if options is None or not options.names:
+    if is_pseudonymised(run_dir):
+        print("names are the pseudonyms that the run was scored under")
+    elif options is None or not options.names:
         path = (options.pseudonyms if options else None) or run_dir / "pseudonyms.json"
         print(f"names are pseudonyms; {path} says what they stand for: keep it apart")
 

@@ -120,6 +120,24 @@ def score(
         bool,
         typer.Option("--force", help="Move an earlier run's results to DIR/previous/ first."),
     ] = False,
+    pseudonymise: Annotated[
+        bool,
+        typer.Option(
+            "--pseudonymise",
+            help="Write pseudonyms in place of the names of files, cases, blocks, sites and stain "
+            "runs; DIR then holds no name or path. What they stand for lies beside DIR.",
+        ),
+    ] = False,
+    pseudonyms: Annotated[
+        Path | None,
+        typer.Option(
+            "--pseudonyms",
+            metavar="FILE",
+            help="The list of what pseudonyms stand for (mode 600), in place of "
+            "DIR.pseudonyms.json; with one list for all runs a case has one pseudonym.",
+            show_default=False,
+        ),
+    ] = None,
     export: Annotated[
         str | None,
         typer.Option(
@@ -146,7 +164,7 @@ def score(
     from pathology.cli.export import export_run, parse_kinds
     from pathology.cli.tables import print_results
     from pathology.config import load_config
-    from pathology.runs import is_finished
+    from pathology.runs import is_finished, pseudonyms_file
     from pathology.stain.calibrating import apply_calibration
     from pathology.stain.calibration_file import load_calibration
 
@@ -176,6 +194,8 @@ def score(
                     executor=parse_executor(executor),
                     ray_address=ray_address,
                     observer=display,
+                    pseudonymise=pseudonymise,
+                    pseudonyms=pseudonyms,
                 )
             except KeyboardInterrupt:
                 display.line("stopped; the same command goes on from here")
@@ -186,6 +206,8 @@ def score(
     print_results(results)
     display.print_speed()
     print(f"results in {out}")
+    if pseudonymise:
+        print(f"names are pseudonyms; {pseudonyms_file(out, pseudonyms)} says what they stand for")
     # Last: an export that fails must not hide the scores.
     if kinds and part is not None and not is_finished(out):
         display.line("nothing is exported before the last shard is done; then: her2 export")

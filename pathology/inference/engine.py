@@ -107,6 +107,11 @@ class Engine(BatchEngine[ModelManifest, CellTable]):
         if batch.context is None:
             raise ValueError(f"the batch has no context images, and {self.name} needs them")
         densities, maps = self._run(batch, batch.context)
+        with self._clock.timed("cells"):
+            return self._cells(batch, densities, maps)
+
+    def _cells(self, batch: TileBatch, densities: Tensor, maps: CellMaps) -> list[CellTable]:
+        """Find, measure and class the cells of what the network saw."""
         mpp = batch.grid.mpp
         peaks, owner = self._peaks(maps, batch)
         heads = self._heads(maps, peaks)
@@ -136,9 +141,9 @@ class Engine(BatchEngine[ModelManifest, CellTable]):
     def _run(self, batch: TileBatch, context_rgb: U8Array) -> tuple[Tensor, CellMaps]:
         """Return the (B, 2, H, W) densities and the network's maps."""
         unmixer = self._unmixer(batch.white)
-        densities = unmixer(self._to_device(batch.detail))
-        context = unmixer(self._to_device(context_rgb), amounts=1)
-        with self._autocast:
+        detail, around = self._to_device(batch.detail), self._to_device(context_rgb)
+        with self._clock.timed("network"), self._autocast:
+            densities, context = unmixer(detail), unmixer(around, amounts=1)
             maps = self._dense(self._as_input(densities), self._as_input(context))
         return densities, maps
 

@@ -15,11 +15,13 @@ from torch import Tensor
 from pathology.config import Config
 from pathology.errors import ReasonCode, SlideError
 from pathology.geometry import Box0, Spacing
+from pathology.inference.clock import EngineClock
 from pathology.inference.manifest import AnyManifest
 from pathology.inference.memory import keep_freed_memory
 from pathology.tiling.batch import TileBatch
 from pathology.tiling.grid import InputSpec, lay_grid
 from pathology.tiling.windows import SINGLE_TILES, TileWindow, WindowPlan, join_tiles
+from pathology.timing import ReaderUsage
 from pathology.types import U8Array
 
 __all__ = ["BatchEngine"]
@@ -62,6 +64,7 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
         self._dtype = _DTYPES[precision]
         self._batch_size = settings.cpu_batch
         self._cuda_streams = threading.local()
+        self._clock = EngineClock(self._device)
         self._users, self._users_lock, self._after_last = 0, threading.Lock(), ExitStack()
         if self._on_cpu:
             keep_freed_memory()
@@ -102,6 +105,11 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
         return self._config.inference.cpu_threads if self._on_cpu else _CUDA_STREAMS
 
     @property
+    def usage(self) -> ReaderUsage:
+        """What was spent since the model was loaded; see :class:`EngineClock`."""
+        return self._clock.usage
+
+    @property
     def manifest(self) -> Manifest:
         """Manifest of the model."""
         return self._manifest
@@ -138,7 +146,9 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
         """Return the answers, or None where the GPU's memory did not suffice."""
         try:
             with torch.inference_mode(), self.numerics():
-                return self._read_part(batch)
+                answers = self._read_part(batch)
+                self._clock.settle()
+                return answers
         except torch.OutOfMemoryError:
             return None
 
@@ -182,8 +192,9 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
     def _to_device(self, pixels: U8Array) -> Tensor:
         if self._on_cpu:
             return torch.from_numpy(np.require(pixels, requirements="W"))
-        pinned = torch.from_numpy(np.require(pixels, requirements="W")).pin_memory()
-        return pinned.to(self._device, non_blocking=True)
+        with self._clock.timed("transfer"):
+            pinned = torch.from_numpy(np.require(pixels, requirements="W")).pin_memory()
+            return pinned.to(self._device, non_blocking=True)
 
     @contextmanager
     def numerics(self) -> Iterator[None]:

@@ -170,9 +170,9 @@ class TileEngine(BatchEngine[TileManifest, FloatArray]):
 
     def _probabilities(self, rgb: U8Array, white: Sequence[float]) -> list[FloatArray]:
         inputs = TileInputs(self._manifest.input.channels, white, self._stains, self._device)
-        tiles = self._as_input(inputs(self._to_device(rgb)))
-        with self._autocast:
-            logits = self._network(tiles)
+        pixels = self._to_device(rgb)
+        with self._clock.timed("network"), self._autocast:
+            logits = self._network(self._as_input(inputs(pixels)))
         if not bool(torch.isfinite(logits).all()):
             raise self._not_finite()
         return list(torch.softmax(logits.float(), dim=1).cpu().numpy())

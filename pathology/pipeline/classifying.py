@@ -29,6 +29,7 @@ from pathology.scoring import (
     tile_score,
 )
 from pathology.tiling import TileBatch, TileGrid
+from pathology.timing import Stopwatch
 from pathology.tissue import RegionKind, Regions, TissueFinding, TissueMask
 from pathology.types import BoolArray
 from pathology.wsi.slide import Slide
@@ -151,12 +152,13 @@ def take_all_tiles(
     regions: Regions | None,
     config: Config,
     advance: Callable[[float, float], None],
+    watch: Stopwatch | None = None,
 ) -> TileReading:
     """Read every tile with enough tissue with a model of either kind.
 
     Parameters
     ----------
-    slide, finding, grid, regions, config, advance
+    slide, finding, grid, regions, config, advance, watch
         As in :func:`~pathology.pipeline.reading.read_all_tiles`.
     reader
         What finds cells, or classifies tiles.
@@ -170,11 +172,19 @@ def take_all_tiles(
     """
     if isinstance(reader, TileClassifier):
         return classify_all_tiles(
-            slide, finding, grid, reader, regions=regions, config=config, advance=advance
+            slide,
+            finding,
+            grid,
+            reader,
+            regions=regions,
+            config=config,
+            advance=advance,
+            watch=watch,
         )
     return read_all_tiles(
-        slide, finding, grid, reader, writer, regions=regions, config=config, advance=advance
-    )
+        slide, finding, grid, reader, writer,
+        regions=regions, config=config, advance=advance, watch=watch,
+    )  # fmt: skip
 
 
 def classify_all_tiles(
@@ -186,12 +196,13 @@ def classify_all_tiles(
     regions: Regions | None,
     config: Config,
     advance: Callable[[float, float], None],
+    watch: Stopwatch | None = None,
 ) -> ClassifiedTiles:
     """Classify every tile with enough tissue, in grid order.
 
     Parameters
     ----------
-    slide, finding, grid, regions, config, advance
+    slide, finding, grid, regions, config, advance, watch
         As in :func:`~pathology.pipeline.reading.read_all_tiles`.
     reader
         What classifies the tiles.
@@ -208,6 +219,7 @@ def classify_all_tiles(
         side_um=side_px,
         outputs=reader.outputs,
         tumour_drawn=regions is not None and regions.has_tumour,
+        watch=watch or Stopwatch(),
     )
     area, names = evaluable_area(finding), TILE_CLASSES[reader.outputs]
 
@@ -225,8 +237,9 @@ def classify_all_tiles(
             yield tile_row(tile, status="ok", n_cells=1, **columns)
 
     walk_tiles(
-        slide, finding, grid, reader, reading, reader.classify, take, config=config, advance=advance
-    )
+        slide, finding, grid, reader, reading, reader.classify, take,
+        config=config, advance=advance,
+    )  # fmt: skip
     return reading
 
 

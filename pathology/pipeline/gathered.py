@@ -24,6 +24,7 @@ from pathology.scoring import (
     continuous_scores,
     score_evidence,
 )
+from pathology.timing import Stopwatch
 from pathology.types import AnyArray
 
 __all__ = ["EVIDENCE_COLUMNS", "TileReading"]
@@ -64,6 +65,8 @@ class TileReading:
         that lie in groups.
     tumour_drawn
         A person drew the tumour: its presence is not asked.
+    watch
+        Takes the time of all this.
     """
 
     spacing: Spacing
@@ -76,6 +79,7 @@ class TileReading:
     n_sure: int = 0
     n_grouped: int = 0
     tumour_drawn: bool = False
+    watch: Stopwatch = field(default_factory=Stopwatch, compare=False)
     _off_scale: list[AnyArray] = field(default_factory=list)
     _columns: dict[str, list[AnyArray]] = field(
         default_factory=lambda: {name: [] for name in EVIDENCE_COLUMNS}

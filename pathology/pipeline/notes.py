@@ -18,6 +18,7 @@ from pathology.pipeline.quality import Quality
 from pathology.provenance import sha256_file
 from pathology.runs import (
     ErrorBlock,
+    HiddenNames,
     OutputFile,
     RegionsBlock,
     SlideResult,
@@ -70,6 +71,8 @@ class Notes:
         Flags that no guideline, cut-off or region can change.
     flags, warnings, outputs
         The other flags, and the rest of the result.
+    hidden
+        Names that the result must not hold, in a pseudonymised run.
     """
 
     slide_id: str
@@ -79,6 +82,7 @@ class Notes:
     flags: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
     outputs: list[OutputFile] = field(default_factory=list)
+    hidden: HiddenNames | None = None
 
     def add_regions(self, regions: Regions, path: Path, spacing: Spacing) -> None:
         """Note which regions were used.
@@ -163,17 +167,19 @@ class Notes:
         region_flags = {"invasive_region_unverified"} if score.counts.total else set()
         region_flags |= self._provenance(score.ihc_score)
         message = f"{self.path}: {columns['deciding_clause']}"
-        return SlideResult(
+        result = SlideResult(
             **self._fields(set(score.flags) | region_flags),
             **columns,
             **count_columns(score.counts),
             error=None if scored else ErrorBlock(message=message),
         )
+        return result if self.hidden is None else self.hidden.result(result)
 
     def stopped(self, error: SlideError) -> SlideResult:
         """Make the result of a slide that an error ended."""
         known = {**self._fields(self._provenance(None)), "outputs": ()}
-        return result_from_error(error, **known)
+        result = result_from_error(error, **known)
+        return result if self.hidden is None else self.hidden.result(result)
 
     def _provenance(self, ihc_score: str | None) -> set[str]:
         """Return what is to be said of the guideline and the assay."""

@@ -12,7 +12,6 @@ from pathology.runs import (
     SlideFolder,
     SlideResult,
     TileRow,
-    atomic_write_bytes,
 )
 from pathology.scoring import TILE_FLAG
 from pathology.tissue import Regions, TissueFinding
@@ -72,12 +71,12 @@ def write_pictures(
         tiles=marks,
         size_px=size_px,
     )
-    atomic_write_bytes(folder.overview, overview)
+    folder.write(folder.overview, overview)
     names = [folder.overview.name]
     if marks.n:
         dots = None if TILE_FLAG in result.flags else cells
         heatmap = draw_heatmap(result, view, marks, cells=dots, size_px=size_px)
-        atomic_write_bytes(folder.heatmap, heatmap)
+        folder.write(folder.heatmap, heatmap)
         names.append(folder.heatmap.name)
     files = (*result.outputs, *(OutputFile(name=name) for name in names))
     return result.model_copy(update={"outputs": files})

@@ -28,6 +28,7 @@ from pathology.tiling import (
     select_tiles,
     tissue_fractions,
 )
+from pathology.timing import Stopwatch
 from pathology.tissue import Regions, TissueFinding, TissueMask, focus_score
 from pathology.wsi.slide import Slide
 
@@ -78,6 +79,7 @@ def read_all_tiles(
     regions: Regions | None,
     config: Config,
     advance: Callable[[float, float], None],
+    watch: Stopwatch | None = None,
 ) -> TileReading:
     """Read every tile with enough tissue, in grid order.
 
@@ -99,6 +101,8 @@ def read_all_tiles(
         Configuration.
     advance
         Called with the mm² of tissue done and in all.
+    watch
+        Takes the time of reading tiles, of the model and of taking up what it found.
 
     Returns
     -------
@@ -106,7 +110,7 @@ def read_all_tiles(
         Rows, counts, and the columns of the counting cells that the score needs.
     """
     drawn = regions is not None and regions.has_tumour
-    reading = TileReading(spacing=grid.spacing, tumour_drawn=drawn)
+    reading = TileReading(spacing=grid.spacing, tumour_drawn=drawn, watch=watch or Stopwatch())
     area = evaluable_area(finding)
 
     def take(batch: TileBatch, tables: list[CellTable]) -> Iterable[TileRow]:
@@ -140,8 +144,9 @@ def read_all_tiles(
             yield tile_row(tile, status="ok", n_cells=cells.n, **sums.columns(0))
 
     walk_tiles(
-        slide, finding, grid, reader, reading, reader.read, take, config=config, advance=advance
-    )
+        slide, finding, grid, reader, reading, reader.read, take,
+        config=config, advance=advance,
+    )  # fmt: skip
     return reading
 
 
@@ -167,7 +172,8 @@ def walk_tiles(
     slide, finding, grid, reader, config, advance
         As in :func:`read_all_tiles`; the reader may be of either kind.
     reading
-        Takes the rows, in grid order.
+        Takes the rows, in grid order, and the time of reading tiles, of the model and of taking up
+        what it found.
     read
         Works on a batch; called in threads.
     take
@@ -184,6 +190,7 @@ def walk_tiles(
         reading.rows.append(failed_row(image.tile, fractions[image.tile.tile_id]))
         reading.failures[image.error] += 1
 
+    before = reader.usage
     source = TileSource(
         slide,
         grid,
@@ -206,11 +213,14 @@ def walk_tiles(
     # Closed here, not when nobody needs them any more: after an error no thread may read on.
     with closing(images), closing(found):
         for batch, answer, focus in found:
-            for row, sharpness in zip(take(batch, answer), focus, strict=True):
-                fraction = fractions[row.tile_id]
-                reading.rows.append(replace(row, focus=sharpness, tissue_fraction=fraction))
-                done_mm2 += fraction * pixel_mm2
+            with reading.watch.timed("tables"):
+                for row, sharpness in zip(take(batch, answer), focus, strict=True):
+                    fraction = fractions[row.tile_id]
+                    reading.rows.append(replace(row, focus=sharpness, tissue_fraction=fraction))
+                    done_mm2 += fraction * pixel_mm2
             advance(done_mm2, total_mm2)
+    reading.watch.add_usage(reader.usage.since(before))
+    reading.watch.add("read", source.watch.seconds["read"])
     # Failed tiles come along while batches fill up; the table is in grid order whatever the batch.
     reading.rows.sort(key=lambda item: item.tile_id)
 

@@ -11,6 +11,8 @@ from typing import Literal
 from pathology.errors import ReasonCode, SlideError
 from pathology.geometry import Spacing
 from pathology.provenance import SlideIdentity, file_identity, sha256_file
+from pathology.runs import HiddenNames
+from pathology.timing import SlideTiming
 from pathology.wsi.slide import MppSource
 
 __all__ = ["Progress", "SlideRequest", "slide_identity"]
@@ -44,6 +46,9 @@ class SlideRequest:
     key
         What the slide's id is made from, so that it does not depend on how a folder was typed;
         empty takes the path.
+    hidden
+        The names of the slide that nothing written may hold, in a pseudonymised run; the other
+        fields then hold pseudonyms, but for ``path``, ``regions`` and ``companions``.
 
     Examples
     --------
@@ -67,6 +72,7 @@ class SlideRequest:
     index_block: bool = False
     companions: tuple[Path, ...] = ()
     key: str = ""
+    hidden: HiddenNames | None = None
 
     @property
     def name(self) -> str:
@@ -81,14 +87,18 @@ class Progress:
     Parameters
     ----------
     stage
-        What is being done: ``open``, ``tissue``, ``read``, ``score`` or ``report``.
+        What is being done: ``open``, ``tissue``, ``read``, ``score``, ``report``; ``done`` at the
+        end, whatever became of the slide.
     done_mm2, total_mm2
         Tissue read so far and in all, in mm²; both 0 before the tissue is known.
+    timing
+        Where the slide's time went; only with ``done``.
     """
 
-    stage: Literal["open", "tissue", "read", "score", "report"]
+    stage: Literal["open", "tissue", "read", "score", "report", "done"]
     done_mm2: float = 0.0
     total_mm2: float = 0.0
+    timing: SlideTiming | None = None
 
 
 def slide_identity(request: SlideRequest) -> SlideIdentity:

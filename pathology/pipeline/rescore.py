@@ -31,12 +31,12 @@ from pathology.provenance import sha256_file
 from pathology.report import draw_overview
 from pathology.runs import (
     Ground,
+    HiddenNames,
     OutputFile,
     RescoredBlock,
     SlideFolder,
     SlideResult,
     TileRow,
-    atomic_write_bytes,
     read_cells,
     read_ground,
     read_tiles,
@@ -81,6 +81,8 @@ class RescoreRequest:
         A file of regions that replaces those of the run; None keeps them.
     erase_regions
         Take away the regions of the run, and draw none.
+    hidden
+        Names that the result must not hold, where the run is pseudonymised.
     """
 
     old: SlideResult
@@ -91,6 +93,7 @@ class RescoreRequest:
     changes: tuple[str, ...] = ()
     regions: Path | None = None
     erase_regions: bool = False
+    hidden: HiddenNames | None = None
 
     @property
     def redrawn(self) -> bool:
@@ -167,6 +170,7 @@ class RescoreJob:
             slide_flags=set(self.old.slide_flags),
             flags=self._calibration_flags() | (set() if new else kept),
             warnings=warnings,
+            hidden=request.hidden,
         )
 
     def carry(self) -> SlideResult:
@@ -186,7 +190,7 @@ class RescoreJob:
         )
         if result.status == "not_scorable":
             picture = draw_overview(result, None, size_px=self.config.report.overview_px)
-            atomic_write_bytes(self.request.target.overview, picture)
+            self.request.target.write(self.request.target.overview, picture)
             files = (OutputFile(name=self.request.target.overview.name),)
             result = result.model_copy(update={"outputs": files})
         self.request.target.write_result(result)
@@ -323,7 +327,11 @@ class RescoreJob:
 
     def _note_regions(self, digest: str, name: str) -> None:
         there, identity = self.old.regions, self.old.identity
-        was = f"{there.name} ({(there.sha256 or '')[:12]})" if there is not None else "none"
+        if self.request.hidden is not None and name != digest:
+            name = "a file"
+        was = "none"
+        if there is not None:
+            was = f"{there.name or 'a file'} ({(there.sha256 or '')[:12]})"
         now = name if name == digest else f"{name} ({digest[:12]})"
         self.changes.append(f"regions: {was} there, {now} now")
         if identity is not None:

@@ -27,7 +27,6 @@ from pathology.runs import (
     SlideFolder,
     SlideResult,
     SpacingBlock,
-    atomic_write_bytes,
     decode_backdrop,
     encode_backdrop,
     make_slide_id,
@@ -38,6 +37,7 @@ from pathology.runs import (
 from pathology.scoring import TILE_FLAG
 from pathology.stain.calibrating import check_model
 from pathology.tiling import TileGrid, lay_grid
+from pathology.timing import SlideTiming, Stopwatch, peak_memory_bytes
 from pathology.tissue import Regions, TissueFinding, find_tissue, load_regions
 from pathology.wsi import open_slide
 from pathology.wsi.slide import Slide, SlideInfo
@@ -120,6 +120,8 @@ def score_slide(
         return job.run()
     except SlideError as error:
         return job.stopped_by(error)
+    finally:
+        job.report(Progress(stage="done", timing=job.timing()))
 
 
 def _bundled_reader(config: Config | None) -> AnyReader:
@@ -157,6 +159,8 @@ class _Job:
     ) -> None:
         self.request, self.folder, self.reader = request, folder, reader
         self.config, self.report = config, report
+        self.watch = Stopwatch()
+        self.tissue_mm2, self.tiles, self.tile_px = 0.0, 0, 0
         self.notes = Notes(
             slide_id=folder.slide_id,
             path=request.name,
@@ -170,6 +174,7 @@ class _Job:
                 **calibration_columns(config),
             },
             slide_flags=_flags_of(request, reader),
+            hidden=request.hidden,
         )
 
     def run(self) -> SlideResult:
@@ -178,18 +183,14 @@ class _Job:
         self.folder.begin()
         identity = slide_identity(self.request)
         self.notes.known["identity"] = identity
-        with open_slide(
-            self.request.path,
-            mpp=self.request.mpp,
-            mpp_source=self.request.mpp_source,
-            reading=self.config.reading,
-            cache_mb=self.config.runtime.cache_mb,
-        ) as slide:
+        with self._open() as slide:
             self._note_slide(slide.info, identity)
             regions = self._load_regions(slide.info)
             self.report(Progress(stage="tissue"))
-            found = find_tissue(slide, self.config)
+            with self.watch.timed("tissue"):
+                found = find_tissue(slide, self.config)
             finding = found
+            self.tissue_mm2 = finding.tissue_mm2
             if regions is not None:
                 finding = add_drawn_tumour(found, regions, self.config)
             self.notes.add_stain(finding)
@@ -202,7 +203,9 @@ class _Job:
             )
             self._note_grid(grid)
             reading = self._read(slide, finding, grid, regions)
-            picture = encode_backdrop(_backdrop(slide, finding, self.config.report.overview_px).rgb)
+            with self.watch.timed("pictures"):
+                backdrop = _backdrop(slide, finding, self.config.report.overview_px)
+                picture = encode_backdrop(backdrop.rgb)
         # As found, before anything was drawn: other regions can be taken later.
         self.notes.outputs += write_ground(
             self.folder,
@@ -212,26 +215,51 @@ class _Job:
             regions=regions,
         )
         self.report(Progress(stage="score"))
-        quality = judge_quality(finding, reading, self.config)
-        score = reading.score(
-            self.config, quality.reasons, specimen_type=self.request.specimen_type
-        )
-        self.notes.add_reading(reading, quality)
-        result = self.notes.result(score, quality, reading.continuous(self.config))
+        with self.watch.timed("score"):
+            quality = judge_quality(finding, reading, self.config)
+            score = reading.score(
+                self.config, quality.reasons, specimen_type=self.request.specimen_type
+            )
+            self.notes.add_reading(reading, quality)
+            result = self.notes.result(score, quality, reading.continuous(self.config))
         self.report(Progress(stage="report"))
-        result = write_pictures(
-            self.folder,
-            result,
-            finding=finding,
-            backdrop=decode_backdrop(picture),
-            spacing=grid.spacing,
-            regions=regions,
-            rows=reading.rows,
-            cells=read_cells(self.folder.cells, only_counted=True),
-            size_px=self.config.report.overview_px,
-        )
+        with self.watch.timed("pictures"):
+            result = write_pictures(
+                self.folder,
+                result,
+                finding=finding,
+                backdrop=decode_backdrop(picture),
+                spacing=grid.spacing,
+                regions=regions,
+                rows=reading.rows,
+                cells=read_cells(self.folder.cells, only_counted=True),
+                size_px=self.config.report.overview_px,
+            )
         self.folder.write_result(result)
         return result
+
+    def timing(self) -> SlideTiming:
+        """Return where the time of the slide went, up to now."""
+        return SlideTiming(
+            wall_s=self.watch.wall_s,
+            seconds=self.watch.seconds,
+            threads={"read": self.config.runtime.workers, "engine": self.reader.streams},
+            tissue_mm2=self.tissue_mm2,
+            tiles=self.tiles,
+            megapixels=self.tiles * self.tile_px**2 / 1e6,
+            peak_bytes=peak_memory_bytes(),
+            device_bytes=self.reader.usage.device_bytes,
+        )
+
+    def _open(self) -> Slide:
+        with self.watch.timed("open"):
+            return open_slide(
+                self.request.path,
+                mpp=self.request.mpp,
+                mpp_source=self.request.mpp_source,
+                reading=self.config.reading,
+                cache_mb=self.config.runtime.cache_mb,
+            )
 
     def stopped_by(self, error: SlideError) -> SlideResult:
         """Make and keep the result of a slide that an error ended."""
@@ -239,7 +267,7 @@ class _Job:
         try:
             if result.status == "not_scorable":
                 picture = draw_overview(result, None, size_px=self.config.report.overview_px)
-                atomic_write_bytes(self.folder.overview, picture)
+                self.folder.write(self.folder.overview, picture)
                 files = (OutputFile(name=self.folder.overview.name),)
                 result = result.model_copy(update={"outputs": files})
             self.folder.write_result(result)
@@ -304,8 +332,11 @@ class _Job:
                 regions=regions,
                 config=self.config,
                 advance=advance,
+                watch=self.watch,
             )
-        rows = write_tiles(self.folder.tiles, reading.rows)
+        with self.watch.timed("tables"):
+            rows = write_tiles(self.folder.tiles, reading.rows)
+        self.tiles, self.tile_px = rows, grid.tile_px
         self.notes.outputs += [
             OutputFile(name=self.folder.cells.name, rows=writer.rows),
             OutputFile(name=self.folder.tiles.name, rows=rows),

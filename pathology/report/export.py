@@ -12,7 +12,8 @@ from typing import Any, Final
 from pathology.errors import UsageError
 from pathology.report.folders import export_folder
 from pathology.report.job import ExportOptions, gather_job, import_extra
-from pathology.runs.pseudonyms import Pseudonyms
+from pathology.runs.pseudonyms import GivenPseudonyms, Pseudonyms
+from pathology.runs.run_info import is_pseudonymised
 
 __all__ = ["EXPORT_KINDS", "ExportKind", "check_kinds", "export"]
 
@@ -170,7 +171,7 @@ def export(
         If a stored table is damaged, or a file cannot be written.
     """
     wanted, choice, root = check_kinds(kinds), options or ExportOptions(), Path(run_dir)
-    keeper = None if choice.names else Pseudonyms.load(root, choice.pseudonyms)
+    keeper = None if choice.names else _keeper(root, choice.pseudonyms)
     job = gather_job(root, choice, names=keeper)
     if keeper is not None:
         # Before the first export: nothing goes out under a name that nobody can trace back.
@@ -182,3 +183,15 @@ def export(
         folder = export_folder(root, target, kind)
         written[kind] = EXPORT_KINDS[kind].write()(job.with_step(step), folder)
     return written
+
+
+def _keeper(root: Path, file: Path | None) -> Pseudonyms:
+    """Return who names the slides; a run that was scored under pseudonyms keeps those."""
+    if not is_pseudonymised(root):
+        return Pseudonyms.load(root, file)
+    if file is not None:
+        raise UsageError(
+            f"{root}: was scored with --pseudonymise, and its names are not replaced twice",
+            fix="Leave out --pseudonyms; the list beside the run folder says who is who.",
+        )
+    return GivenPseudonyms()

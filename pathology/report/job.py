@@ -15,10 +15,10 @@ from pathology.geometry import Spacing
 from pathology.report.decision import Decision
 from pathology.report.folders import slide_ids
 from pathology.runs.layout import slide_folder
-from pathology.runs.log import read_run_info
 from pathology.runs.pseudonyms import Pseudonyms
 from pathology.runs.result import SlideResult
 from pathology.runs.results import read_results
+from pathology.runs.run_info import read_run_info
 
 __all__ = ["ExportJob", "ExportOptions", "ExportSlide", "Origin", "gather_job", "import_extra"]
 

@@ -14,7 +14,7 @@ from pathology.review.events import Draft, Event
 from pathology.review.problems import Refused
 from pathology.review.state import SlideReview
 from pathology.review.users import User
-from pathology.runs import SlideResult, path_text
+from pathology.runs import SlideResult, is_pseudonymised, path_text
 from pathology.wsi import find_slides, open_slide
 
 __all__ = ["find_moved", "is_same_slide", "look_for", "relink"]
@@ -136,6 +136,11 @@ def relink(context: ReviewContext, user: User | None, slide_id: str, path: Path)
     SlideError
         If it cannot be opened.
     """
+    if is_pseudonymised(context.run):
+        raise Refused(
+            f"{slide_id}: the record of a pseudonymised run may not name a file",
+            fix="Name the folder of the slides with --slides: they are found by their content.",
+        )
     result = context.loaded(slide_id).result
     if result.identity is None or result.identity.quickhash is None:
         raise Refused(

@@ -10,7 +10,14 @@ from typing import Self
 
 from pathology.errors import OutputError, ReasonCode, SlideError
 from pathology.geometry import Spacing
-from pathology.runs import ResultRow, SlideFolder, SlideResult, read_rows, read_slide_result
+from pathology.runs import (
+    ResultRow,
+    SlideFolder,
+    SlideResult,
+    is_pseudonymised,
+    read_rows,
+    read_slide_result,
+)
 from pathology.runs.layout import RESULTS_CSV
 from pathology.wsi import Slide, open_slide
 
@@ -42,7 +49,7 @@ class ReviewRun:
         Its rows by slide id, in the order of ``results.csv``.
     slides
         Folder in which slide files are looked for by name when they are no longer where the run
-        read them; None: nowhere else.
+        read them, and by content where the run is pseudonymised; None: nowhere else.
     moved
         Says by slide id where the record has the slide file found again; None: nowhere.
     read
@@ -65,6 +72,7 @@ Name the output folder of `her2 score`; an interrupted run is finished by the sa
     read: Callable[[str], SlideResult] | None = None
     finished: Callable[[], bool] = _finished
     _known: dict[str, SlideResult] = field(default_factory=dict, repr=False, compare=False)
+    _found: dict[str, Path | None] = field(default_factory=dict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
@@ -133,7 +141,20 @@ Name the output folder of `her2 score`; an interrupted run is finished by the sa
             moved = self.slides / was.name
             if moved.exists():
                 return moved
+            # The path of a pseudonymised run leads nowhere: the content tells the file.
+            return self._found_by_content(slide_id, self.slides) or was
         return was
+
+    def _found_by_content(self, slide_id: str, folder: Path) -> Path | None:
+        from pathology.review.relink import find_moved  # imports the record, which pages need not
+
+        with self._lock:
+            if slide_id in self._found:
+                return self._found[slide_id]
+        found = find_moved(self.result(slide_id), folder) if is_pseudonymised(self.root) else None
+        with self._lock:
+            self._found[slide_id] = found
+        return found
 
     def spacing(self, slide_id: str) -> Spacing | None:
         """Return the size of a level-0 pixel, None where the run did not know it."""

@@ -30,20 +30,13 @@ from pathology.runs.ground import (
     read_ground,
     write_ground,
 )
+from pathology.runs.hidden_names import HiddenNames, words_of
 from pathology.runs.ish_import import IshOutcome, apply_ish
 from pathology.runs.jsonschema import generate_result_schema, load_result_schema
+from pathology.runs.kept import KeptResults
 from pathology.runs.layout import make_slide_id, path_text, unique_slide_ids
 from pathology.runs.leases import LEASE_SECONDS, ShardRecord, Watch, read_records
-from pathology.runs.log import (
-    RunInfo,
-    RunKey,
-    RunLog,
-    RunOrigin,
-    is_finished,
-    now,
-    read_run_info,
-    write_run_info,
-)
+from pathology.runs.log import RunLog
 from pathology.runs.merge import (
     Joined,
     MissingSlidesError,
@@ -51,11 +44,21 @@ from pathology.runs.merge import (
     merge_runs,
     write_joined,
 )
-from pathology.runs.pseudonyms import Pseudonyms
+from pathology.runs.pseudonyms import GivenPseudonyms, Pseudonyms, pseudonyms_file
 from pathology.runs.readings import NOT_SCORABLE, Reading, ReadingFile, read_readings
 from pathology.runs.result import SCHEMA_VERSION, SlideResult, count_columns, result_from_error
 from pathology.runs.results import read_results, read_rows, read_slide_result, write_results
 from pathology.runs.row import COLUMN_KINDS, PATTERN_COLUMNS, RESULT_COLUMNS, TIER_ORDER, ResultRow
+from pathology.runs.run_info import (
+    RunInfo,
+    RunKey,
+    RunOrigin,
+    is_finished,
+    is_pseudonymised,
+    now,
+    read_run_info,
+    write_run_info,
+)
 from pathology.runs.schema import CELL_SCHEMA, RESULT_SCHEMA, TILE_SCHEMA
 from pathology.runs.shard_folder import ShardFolder, read_slide_lists
 from pathology.runs.slide_folder import SlideFolder
@@ -81,10 +84,13 @@ __all__ = [
     "CaseScore",
     "CellWriter",
     "ErrorBlock",
+    "GivenPseudonyms",
     "GridBlock",
     "Ground",
+    "HiddenNames",
     "IshOutcome",
     "Joined",
+    "KeptResults",
     "MissingSlidesError",
     "OutputFile",
     "Pseudonyms",
@@ -116,11 +122,13 @@ __all__ = [
     "gather_parts",
     "generate_result_schema",
     "is_finished",
+    "is_pseudonymised",
     "load_result_schema",
     "make_slide_id",
     "merge_runs",
     "now",
     "path_text",
+    "pseudonyms_file",
     "read_case_scores",
     "read_cell",
     "read_cell_columns",
@@ -140,6 +148,7 @@ __all__ = [
     "rewrite_cells",
     "summarise_cases",
     "unique_slide_ids",
+    "words_of",
     "write_cases",
     "write_ground",
     "write_joined",

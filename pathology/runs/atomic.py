@@ -1,7 +1,8 @@
 """Write files so that a file that exists is complete, whatever kills the program.
 
 A file is written under a temporary name in its own folder, synced, renamed over its final name,
-and the folder is synced. A kill leaves the old file, the new file, or a temporary name that no
+and the folder is synced (of several files that count only together: once, before the last one). A
+kill leaves the old file, the new file, or a temporary name that no
 reader looks at and that the next run removes.
 """
 
@@ -137,6 +138,9 @@ class AtomicFile:
     ----------
     path
         Final name; its folder must exist.
+    sync_name
+        False leaves it to the caller to sync the folder before anything says that the file is
+        there: a power cut until then may take the name away, but never shows half a file.
 
     Raises
     ------
@@ -153,8 +157,9 @@ class AtomicFile:
     b'abc'
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, sync_name: bool = True) -> None:
         self.path = path
+        self._sync_name = sync_name
         self._temporary = path.with_name(f".{path.name}{TEMP_MARK}{_process_tag()}")
         self._stream: BinaryIO | None = None
         # Exclusive creation does not follow a link that someone left under this name.
@@ -190,7 +195,8 @@ class AtomicFile:
                 os.fsync(stream.fileno())
                 stream.close()
                 self._temporary.replace(self.path)
-                sync_folder(self.path.parent)
+                if self._sync_name:
+                    sync_folder(self.path.parent)
         except BaseException:
             self.discard()
             raise
@@ -226,7 +232,7 @@ class AtomicFile:
             self.discard()
 
 
-def atomic_write_bytes(path: Path, content: bytes) -> None:
+def atomic_write_bytes(path: Path, content: bytes, *, sync_name: bool = True) -> None:
     """Write a whole file at once.
 
     Parameters
@@ -235,11 +241,13 @@ def atomic_write_bytes(path: Path, content: bytes) -> None:
         Final name; its folder must exist.
     content
         All bytes of the file.
+    sync_name
+        As for :class:`AtomicFile`.
 
     Raises
     ------
     SlideError
         If the disk is full or the folder cannot be written.
     """
-    with AtomicFile(path) as file, disk_errors(path):
+    with AtomicFile(path, sync_name=sync_name) as file, disk_errors(path):
         file.stream.write(content)

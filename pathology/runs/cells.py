@@ -76,7 +76,8 @@ class CellWriter:
         self._rows = 0
         self._written = 0
         self._waiting: list[tuple[CellTable, BoolArray]] = []
-        self._file = AtomicFile(path)
+        # The slide's folder is synced once, before its result: see SlideFolder.write_result.
+        self._file = AtomicFile(path, sync_name=False)
         try:
             with disk_errors(path):
                 self._parquet = pq.ParquetWriter(self._file.stream, CELL_SCHEMA, **TABLE_OPTIONS)

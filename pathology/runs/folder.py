@@ -10,6 +10,7 @@ from typing import ClassVar, Final, Self
 from pathology.errors import OutputError, SlideError
 from pathology.provenance import SlideIdentity
 from pathology.runs.atomic import disk_errors, is_temporary, remove_temporary, sync_folder
+from pathology.runs.hidden_names import HIDDEN, hide_command
 from pathology.runs.layout import (
     CLAIMS,
     LOCK,
@@ -21,8 +22,8 @@ from pathology.runs.layout import (
 )
 from pathology.runs.leases import Watch, read_records
 from pathology.runs.lock import RunLock
-from pathology.runs.log import RunInfo, RunKey, read_run_info, write_run_info
 from pathology.runs.result import SlideResult
+from pathology.runs.run_info import RunInfo, RunKey, read_run_info, write_run_info
 from pathology.runs.slide_folder import SlideFolder
 
 __all__ = ["MIN_FREE_BYTES", "RunFolder", "refuse_living_shards"]
@@ -117,7 +118,7 @@ class RunFolder:
         OutputError
             If the disk is full or the folder cannot be written.
         """
-        write_run_info(self.path, self.key, info)
+        write_run_info(self.path, self.key, _without_names(info) if self.key.pseudonyms else info)
 
     def close(self) -> None:
         """Give the folder free for other runs; harmless when repeated."""
@@ -182,6 +183,14 @@ class RunFolder:
             write_run_info(self.path, self.key, None)
         with disk_errors(self.path):
             (self.path / SLIDES).mkdir(exist_ok=True)
+
+
+def _without_names(info: RunInfo) -> RunInfo:
+    """Hide what the command lines of a pseudonymised run and of its parts name."""
+    parts = [p.model_copy(update={"command": hide_command(p.command)}) for p in info.parts]
+    origin = info.rescored and info.rescored.model_copy(update={"path": HIDDEN})
+    update = {"command": hide_command(info.command), "parts": tuple(parts), "rescored": origin}
+    return info.model_copy(update=update)
 
 
 def refuse_living_shards(root: Path) -> None:

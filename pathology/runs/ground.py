@@ -20,7 +20,6 @@ from shapely.geometry import MultiPolygon, Polygon, mapping
 
 from pathology.errors import ReasonCode, SlideError
 from pathology.geometry import Box0, Spacing
-from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.blocks import OutputFile
 from pathology.runs.slide_folder import SlideFolder
 from pathology.tissue import ExcludedKind, RegionKind, Regions, TissueMask, region_kind
@@ -136,11 +135,11 @@ def write_ground(
     SlideError
         If the disk is full or the folder cannot be written.
     """
-    atomic_write_bytes(folder.tissue, _masks_png(tissue, excluded))
-    atomic_write_bytes(folder.backdrop, backdrop)
+    folder.write(folder.tissue, _masks_png(tissue, excluded))
+    folder.write(folder.backdrop, backdrop)
     written = [folder.tissue, folder.backdrop]
     if regions is not None:
-        atomic_write_bytes(folder.regions, _regions_geojson(regions))
+        folder.write(folder.regions, _regions_geojson(regions))
         written.append(folder.regions)
     return [OutputFile(name=path.name) for path in written]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pathology.errors import UsageError
 from pathology.runs.cases import CaseRow, write_cases
+from pathology.runs.hidden_names import HIDDEN
 from pathology.runs.ish_input import parse_ish
 from pathology.runs.ish_join import BlockIndex, gather_records
 from pathology.runs.ish_record import IshSource
@@ -16,8 +17,9 @@ from pathology.runs.ish_store import MergeCounts, merge_records, read_ish, write
 from pathology.runs.ish_table import count_joined
 from pathology.runs.layout import LOCK, path_text
 from pathology.runs.lock import RunLock
-from pathology.runs.log import RunLog, read_run_info
+from pathology.runs.log import RunLog
 from pathology.runs.results import read_results, sort_results
+from pathology.runs.run_info import read_run_info
 
 __all__ = ["IshOutcome", "apply_ish"]
 
@@ -74,7 +76,7 @@ def apply_ish(folder: Path, results: Path | None = None) -> IshOutcome:
         If the file is wrong (nothing is then changed; names row and column), or the folder holds no
         run, is in use or cannot be written.
     """
-    _, info = read_run_info(folder)
+    key, info = read_run_info(folder)
     lock = RunLock(folder / LOCK)
     try:
         slides = sort_results(read_results(folder))
@@ -86,11 +88,12 @@ def apply_ish(folder: Path, results: Path | None = None) -> IshOutcome:
             sha256 = hashlib.sha256(content).hexdigest()
             given = parse_ish(content, path=results)
             records = gather_records(given, BlockIndex.of(slides), source=sha256)
-            source = IshSource(sha256=sha256, name=path_text(results.name), rows=len(given))
+            named = HIDDEN if key.pseudonyms else path_text(results.name)
+            source = IshSource(sha256=sha256, name=named, rows=len(given))
             store, counts = merge_records(store, records, source)
             rows, readings = len(given), len(records)
             write_ish(folder, store)
-            _log(folder, results, sha256, counts)
+            _log(folder, HIDDEN if key.pseudonyms else path_text(results), sha256, counts)
         cases = write_cases(folder, slides)
         return IshOutcome(
             cases=tuple(cases),
@@ -114,8 +117,6 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def _log(folder: Path, path: Path, sha256: str, counts: MergeCounts) -> None:
+def _log(folder: Path, path: str, sha256: str, counts: MergeCounts) -> None:
     with RunLog(folder) as log:
-        log.write(
-            "info", "ish_imported", file=path_text(path), sha256=sha256, **counts.model_dump()
-        )
+        log.write("info", "ish_imported", file=path, sha256=sha256, **counts.model_dump())

@@ -16,9 +16,9 @@ from pathology.runs.cases import write_cases
 from pathology.runs.folder import RunFolder, refuse_living_shards
 from pathology.runs.layout import ISH_JSON, RESULTS_CSV, SHARDS
 from pathology.runs.leases import ShardRecord, read_records
-from pathology.runs.log import RunInfo, RunKey, now, read_run_info
 from pathology.runs.result import SlideResult
 from pathology.runs.results import read_rows, write_results
+from pathology.runs.run_info import RunInfo, RunKey, now, read_run_info
 from pathology.runs.shard_folder import read_slide_lists
 from pathology.runs.slide_folder import SlideFolder
 

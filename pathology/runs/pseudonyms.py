@@ -1,8 +1,11 @@
-"""Names for results that leave the laboratory, and the one file that says what they stand for.
+"""Names that say nothing about a person, and the one file that says what they stand for.
 
 A pseudonym is a keyed hash (HMAC-SHA-256) of the name: without the key nobody can find out by trial
 which file name or case number it was made from, and with it every export of a run uses the same
 names. The key and the list of names lie apart from the exports, readable by their owner alone.
+
+An export gives pseudonyms to a run that has names; ``her2 score --pseudonymise`` makes a run that
+never had any. Both make the same pseudonym of the same name with the same key.
 """
 
 from __future__ import annotations
@@ -14,22 +17,30 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from pathology.errors import OutputError, SlideError
+from pathology.errors import OutputError, SlideError, UsageError
 from pathology.runs.atomic import AtomicFile, disk_errors
 from pathology.runs.layout import PSEUDONYMS
+from pathology.runs.lock import RunLock
 from pathology.runs.result import SlideResult
 
-__all__ = ["Pseudonyms"]
+__all__ = ["GivenPseudonyms", "Pseudonyms", "pseudonyms_file"]
 
 #: Letters of a pseudonym: 50 bits, so that among 10,000 names two agree with a chance of 4e-8.
 _LETTERS: Final = 10
 _KEY_BYTES: Final = 32
 #: Shorter names are replaced as whole values only: within a text they would hit other words.
 _SHORT: Final = 4
+#: Seconds to wait for another process that writes to the same list.
+_LOCK_SECONDS: Final = 20.0
+_PLACE_FIX: Final = (
+    "Name a place for it with --pseudonyms FILE, or keep the names with --names original."
+)
 
 
 class Pseudonyms:
@@ -68,11 +79,29 @@ class Pseudonyms:
             another pseudonym for another kind.
         original
             The name.
+
+        Raises
+        ------
+        UsageError
+            If another name already has this pseudonym: two slides would become one.
         """
         digest = hmac.new(self._key, f"{kind}\0{original}".encode(), hashlib.sha256).digest()
         pseudonym = f"{kind}-{base64.b32encode(digest).decode().lower()[:_LETTERS]}"
-        self._known.setdefault(kind, {})[pseudonym] = original
+        if self._known.setdefault(kind, {}).setdefault(pseudonym, original) != original:
+            raise UsageError(
+                f"two {kind}s would have the pseudonym {pseudonym}",
+                fix="Rename one of them, or start a new list of pseudonyms with --pseudonyms FILE.",
+            )
         return pseudonym
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this key from others, and does not tell the key."""
+        return hmac.new(self._key, b"her2-ihc list of pseudonyms", hashlib.sha256).hexdigest()[:16]
+
+    def place(self, pseudonym: str, path: str) -> None:
+        """Note where the file of a slide lies; the list alone can then find it again."""
+        self._known.setdefault("path", {})[pseudonym] = path
 
     def block(self, case_id: str | None, block_id: str) -> str:
         """Return the pseudonym of a block; blocks of two cases never share one."""
@@ -154,6 +183,24 @@ class Pseudonyms:
         return word
 
     @classmethod
+    def begin(cls, file: Path) -> Pseudonyms:
+        """Read a list of pseudonyms, or make one that other processes then find.
+
+        Parameters
+        ----------
+        file
+            The list. Where there is none, one process makes the key, also if several ask at once.
+
+        Raises
+        ------
+        OutputError
+            If the file is damaged or cannot be written.
+        """
+        with _alone(file):
+            names = cls.load(file.parent, file)
+            return names if file.exists() else names._write(file)
+
+    @classmethod
     def load(cls, root: Path, file: Path | None = None) -> Pseudonyms:
         """Read the key of a run, or make one.
 
@@ -203,23 +250,114 @@ class Pseudonyms:
             If it cannot be written.
         """
         path = file or root / PSEUDONYMS
+        if file is None:
+            self._write(path)
+            return path
+        with _alone(file):
+            there = type(self).load(root, file)
+            if file.exists() and there.fingerprint != self.fingerprint:
+                raise OutputError(
+                    f"{file}: was replaced by another list of pseudonyms meanwhile",
+                    fix="Restore it from a copy.",
+                )
+            # What other runs have added is kept.
+            for kind, table in there._known.items():
+                self._known[kind] = {**table, **self._known.get(kind, {})}
+            self._write(file)
+        return path
+
+    def _write(self, path: Path) -> Pseudonyms:
         content = {
-            "note": "Keep this file apart from the exports: it says what their names stand for.",
+            "note": "Keep this file apart from the results: it says what their names stand for.",
             "key": self._key.hex(),
             "names": {kind: dict(sorted(t.items())) for kind, t in sorted(self._known.items())},
         }
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         try:
             if path.is_file() and path.read_bytes() == text.encode():
-                return path
+                with disk_errors(path):
+                    path.chmod(0o600)  # a copy may have come with wider rights
+                return self
             with AtomicFile(path) as target, disk_errors(path):
                 if sys.platform != "win32":
                     os.fchmod(target.stream.fileno(), 0o600)
                 target.stream.write(text.encode())
         except SlideError as error:
-            raise OutputError(
-                error.message,
-                fix="Name a place for it with --pseudonyms FILE, or keep the names with "
-                "--names original.",
-            ) from error
-        return path
+            raise OutputError(error.message, fix=_PLACE_FIX) from error
+        return self
+
+
+class GivenPseudonyms(Pseudonyms):
+    """Take the names of a run that was pseudonymised when it was scored: they stay as they are.
+
+    Examples
+    --------
+    >>> GivenPseudonyms().name("slide", "slide-263qmccucl")
+    'slide-263qmccucl'
+    """
+
+    def __init__(self) -> None:
+        super().__init__(bytes(_KEY_BYTES))
+
+    def name(self, kind: str, original: str) -> str:  # noqa: ARG002
+        """Return the name, which is a pseudonym."""
+        return original
+
+    def block(self, case_id: str | None, block_id: str) -> str:  # noqa: ARG002
+        """Return the block, which is a pseudonym."""
+        return block_id
+
+    def save(self, root: Path, file: Path | None = None) -> Path:
+        """Write nothing: the list lies where the run's own was kept."""
+        return file or root / PSEUDONYMS
+
+
+def pseudonyms_file(out: Path, file: Path | None = None) -> Path:
+    """Return where the list of pseudonyms of a run lies: beside its folder, never in it.
+
+    Parameters
+    ----------
+    out
+        The run folder, which need not exist.
+    file
+        Another place.
+
+    Raises
+    ------
+    UsageError
+        If it would lie in the run folder, which is what is handed out.
+
+    Examples
+    --------
+    >>> pseudonyms_file(Path("/data/out")).as_posix()
+    '/data/out.pseudonyms.json'
+    """
+    root = Path(os.path.realpath(out))
+    path = root.with_name(f"{root.name}.{PSEUDONYMS}") if file is None else file
+    if root in Path(os.path.realpath(path)).parents:
+        raise UsageError(
+            f"--pseudonyms {path}: lies in the output folder, which would then name everybody",
+            fix=f"Leave it out for {root.name}.{PSEUDONYMS} beside the folder, or name another "
+            "place.",
+        )
+    return path
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Hold a list while it is read and written; other processes wait."""
+    end = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            if not file.parent.is_dir():
+                raise OutputError(f"{file.parent}: there is no such folder", fix=_PLACE_FIX)
+            lock = RunLock(file.with_name(f".{file.name}.lock"))
+            break
+        except OutputError:
+            if time.monotonic() > end or not file.parent.is_dir():
+                raise
+            time.sleep(0.05)
+    try:
+        yield
+    finally:
+        lock.release()

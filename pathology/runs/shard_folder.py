@@ -14,10 +14,11 @@ from pathology.provenance import SlideIdentity
 from pathology.runs.atomic import atomic_write_bytes, disk_errors
 from pathology.runs.claims import Claims
 from pathology.runs.folder import MIN_FREE_BYTES, RunFolder
+from pathology.runs.hidden_names import hide_command
 from pathology.runs.layout import CLAIMS, SHARDS
 from pathology.runs.leases import Lease, ShardRecord, Watch, make_record, read_records
-from pathology.runs.log import RunKey, now
 from pathology.runs.result import SlideResult
+from pathology.runs.run_info import RunKey, now
 
 __all__ = ["ShardFolder", "read_slide_lists"]
 
@@ -61,7 +62,10 @@ class ShardFolder(RunFolder):
         content = json.dumps({"slides": dict(slides)}, indent=0, ensure_ascii=True).encode()
         digest = hashlib.sha256(content).hexdigest()[:16]
         self._list = (_LIST.format(digest), content)
-        self._record = make_record(index=index, count=count, slides=digest, started=now())
+        record = make_record(index=index, count=count, slides=digest, started=now())
+        if key.pseudonyms:
+            record = record.model_copy(update={"command": hide_command(record.command)})
+        self._record = record
         self._lease: Lease | None = None
         super().__init__(path, key, min_free_bytes=min_free_bytes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,11 +107,30 @@ class SlideFolder:
         """
         path = self._make()
         with disk_errors(path):
-            self.result.unlink(missing_ok=True)
-            sync_folder(path)
+            # A slide that has no result needs no sync: nothing says that its files are there.
+            with suppress(FileNotFoundError):
+                self.result.unlink()
+                sync_folder(path)
             for name in (CELLS, TILES, OVERVIEW, HEATMAP, TISSUE, BACKDROP, REGIONS):
                 (path / name).unlink(missing_ok=True)
         remove_temporary(path)
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write one of the slide's files; its name is durable with the result and not before.
+
+        Parameters
+        ----------
+        path
+            One of the paths above.
+        content
+            All bytes of the file.
+
+        Raises
+        ------
+        SlideError
+            If the disk is full or the folder cannot be written.
+        """
+        atomic_write_bytes(path, content, sync_name=False)
 
     def write_result(self, result: SlideResult) -> None:
         """Write ``result.json``, the last file of a slide: with it the slide is done.
@@ -132,7 +152,12 @@ class SlideFolder:
         for file in result.outputs:
             if not (self.path / file.name).is_file():
                 raise ValueError(f"{self.path / file.name}: named by the result, but not written")
-        self._make()
+        path = self._make()
+        if result.outputs:
+            # Each file was synced by itself. No file system promises to keep the order of names,
+            # so theirs are made durable before the name that says that they are all there.
+            with disk_errors(path):
+                sync_folder(path)
         atomic_write_bytes(self.result, result.to_json())
 
     def load(self) -> SlideResult | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pathology.runs.layout import RESULT, SHARDS, SLIDES
 from pathology.runs.leases import ShardRecord, Watch, read_records
-from pathology.runs.log import RunInfo, read_run_info
+from pathology.runs.run_info import RunInfo, read_run_info
 from pathology.runs.shard_folder import read_slide_lists
 
 __all__ = ["RunState", "ShardState", "read_state"]

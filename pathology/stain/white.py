@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from pathology.config import StainConfig
+from pathology.stain.channels import channel_mean
 from pathology.types import BoolArray, FloatArray, U8Array
 
 __all__ = ["WhitePoint", "glass_pixels", "white_point"]
@@ -81,7 +82,7 @@ def glass_pixels(rgb: U8Array, usable: BoolArray | None = None, *, window: int =
     >>> bool(glass_pixels(image)[:, :8].all()), bool(glass_pixels(image)[:, 12:].any())
     (True, False)
     """
-    grey = rgb.astype(np.float32).mean(axis=-1)
+    grey = channel_mean(rgb.astype(np.float32))
     allowed = np.ones(grey.shape, dtype=np.bool_) if usable is None else usable
     flat = (_contrast(grey, window) < GLASS_CONTRAST) & (grey >= MIN_GLASS_VALUE)
     smooth: BoolArray = np.asarray(allowed & flat, dtype=np.bool_)

@@ -70,7 +70,7 @@ class MosaicSpec:
     quality: int = 80
     tumour_share: float = 0.3
     score: str = "2+"
-    fields: int = 12
+    fields: int = 6
 
     def __post_init__(self) -> None:
         if not 0 < self.tissue_mm2 <= 10_000 or not 0.05 <= self.mpp <= 2:

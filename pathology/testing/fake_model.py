@@ -23,6 +23,7 @@ from pathology.stain import optical_density, unmix
 from pathology.tiling.batch import TileBatch
 from pathology.tiling.grid import InputSpec, TileGrid, TileRef
 from pathology.tiling.windows import SINGLE_TILES, WindowPlan
+from pathology.timing import ReaderUsage
 from pathology.types import AnyArray, FloatArray, U8Array
 
 __all__ = ["FakeModel"]
@@ -95,6 +96,11 @@ class FakeModel:
     def streams(self) -> int:
         """One batch at a time."""
         return 1
+
+    @property
+    def usage(self) -> ReaderUsage:
+        """Nothing: there is no network to time."""
+        return ReaderUsage()
 
     def read(self, batch: TileBatch) -> list[CellTable]:
         """Return the cells of each tile of the batch; see ``TileReader``."""

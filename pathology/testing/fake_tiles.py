@@ -13,6 +13,7 @@ from pathology.stain import optical_density, unmix
 from pathology.tiling.batch import TileBatch
 from pathology.tiling.grid import InputSpec
 from pathology.tiling.windows import SINGLE_TILES, WindowPlan
+from pathology.timing import ReaderUsage
 from pathology.types import U8Array
 
 __all__ = ["FakeTileModel"]
@@ -90,6 +91,11 @@ class FakeTileModel:
     def streams(self) -> int:
         """One batch at a time."""
         return 1
+
+    @property
+    def usage(self) -> ReaderUsage:
+        """Nothing: there is no network to time."""
+        return ReaderUsage()
 
     @property
     def outputs(self) -> TileOutputs:

@@ -17,6 +17,7 @@ from pathology.tiling.ahead import map_ahead
 from pathology.tiling.batch import TileBatch, TileImage
 from pathology.tiling.grid import TileGrid, TileRef
 from pathology.tiling.windows import SINGLE_TILES, TileWindow, WindowPlan, join_tiles
+from pathology.timing import Stopwatch
 from pathology.tissue.mask import TissueMask
 from pathology.types import BoolArray, U8Array
 from pathology.wsi.slide import Region, Slide
@@ -84,6 +85,8 @@ class TileSource:
         self._grid = grid
         self._tiles = tuple(tiles)
         self._windows = join_tiles(grid, tiles, plan)
+        #: Holds the time of reading, summed over threads.
+        self.watch = Stopwatch()
         self._workers = workers
         self._queue_tiles = queue_tiles
         self._want_context = want_context
@@ -97,7 +100,7 @@ class TileSource:
     def __iter__(self) -> Generator[TileImage]:
         """Start reading; close the iterator (or run it to its end) to stop the threads."""
         read = map_ahead(
-            self._read,
+            self._timed,
             self._windows,
             threads=self._workers,
             ahead=self._queue_tiles,
@@ -108,6 +111,10 @@ class TileSource:
                 yield from images
         finally:
             read.close()
+
+    def _timed(self, window: TileWindow) -> list[TileImage]:
+        with self.watch.timed("read"):
+            return self._read(window)
 
     def _read(self, window: TileWindow) -> list[TileImage]:
         """Return the window's image, and that of every tile that failed or was read singly."""

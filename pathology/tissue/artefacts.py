@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from pathology.config import StainConfig
 from pathology.stain import StainMatrix, optical_density
+from pathology.stain.channels import channel_max, channel_mean, channel_min, channel_sum
 from pathology.tissue.segment import Features, grow
 from pathology.types import BoolArray, FloatArray, U8Array
 
@@ -61,7 +62,7 @@ def find_black(rgb: U8Array, *, pixel_um: float) -> BoolArray:
     >>> bool(find_black(np.zeros((50, 50, 3), dtype=np.uint8), pixel_um=8.0).all())
     True
     """
-    dark = rgb.max(axis=-1) <= BLACK_VALUE
+    dark = channel_max(rgb) <= BLACK_VALUE
     return grow(_large(dark, BLACK_MIN_MM2, pixel_um), BLACK_MARGIN_UM / pixel_um)
 
 
@@ -108,10 +109,10 @@ def _ink_colours(od: FloatArray, config: StainConfig) -> list[BoolArray]:
     """Return one mask per kind of ink: green, red, blue, black."""
     stains = StainMatrix(haematoxylin=config.haematoxylin, dab=config.dab)
     residual = od @ stains.matrix[2].astype(np.float32)
-    length = np.maximum(np.sqrt((od * od).sum(axis=-1)), 1e-3)
-    mean = od.mean(axis=-1)
+    length = np.maximum(np.sqrt(channel_sum(od * od)), 1e-3)
+    mean = channel_mean(od)
     red, blue = od[..., 0], od[..., 2]
-    spread = od.max(axis=-1) - od.min(axis=-1)
+    spread = channel_max(od) - channel_min(od)
     strong = mean > INK_OD
     return [
         np.asarray(strong & (residual > GREEN_RESIDUAL * length), dtype=np.bool_),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pathology.stain.channels import channel_max, channel_min
 from pathology.types import BoolArray, U8Array
 
 __all__ = ["dark_field_share"]
@@ -51,7 +52,7 @@ def dark_field_share(rgb: U8Array, data: BoolArray) -> float:
     pixels = rgb[data]
     if not len(pixels):
         return 0.0
-    dark = float(np.mean(pixels.max(axis=-1) <= DARK_VALUE))
-    bright = float(np.mean(pixels.min(axis=-1) >= BRIGHT_VALUE))
+    dark = float(np.mean(channel_max(pixels) <= DARK_VALUE))
+    bright = float(np.mean(channel_min(pixels) >= BRIGHT_VALUE))
     lit = 1.0 - dark
     return dark if dark >= DARK_SHARE and bright < BRIGHT_SHARE and lit >= LIT_SHARE else 0.0

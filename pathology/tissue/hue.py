@@ -31,6 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathology.stain import StainMatrix
+from pathology.stain.channels import channel_sum
 from pathology.types import AnyArray, BoolArray, FloatArray
 
 __all__ = ["HueShares", "measure_hue"]
@@ -148,7 +149,7 @@ def measure_hue(
     >>> measure_hue(eosin, stains, pink_green_share=0.48).pink_share
     1.0
     """
-    total = od.sum(axis=-1)
+    total: FloatArray = channel_sum(od)
     stained = total > (MIN_OD_SUM_SATURATED if saturated else MIN_OD_SUM)
     od, total = od[stained], total[stained]
     weight = np.minimum(total, MAX_OD_SUM)
@@ -197,8 +198,8 @@ def _green(off_line: FloatArray, weight: FloatArray, cool: BoolArray) -> BoolArr
         return np.zeros(cool.shape, dtype=np.bool_)
     order = np.argsort(off_line[cool], kind="stable")
     running = np.cumsum(weight[cool][order])
-    lowest = off_line[cool][order][np.searchsorted(running, 0.1 * running[-1])]
-    limit = float(np.clip(lowest + GREEN_MARGIN, *GREEN_BOUNDS))
+    channel_min = off_line[cool][order][np.searchsorted(running, 0.1 * running[-1])]
+    limit = float(np.clip(channel_min + GREEN_MARGIN, *GREEN_BOUNDS))
     return np.asarray(cool & (off_line > limit), dtype=np.bool_)
 
 

@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from pathology.config import TissueConfig
 from pathology.stain import optical_density
+from pathology.stain.channels import channel_mean
 from pathology.types import BoolArray, FloatArray, U8Array
 
 __all__ = ["Features", "Pieces", "features", "find_pieces", "grow", "remove_small", "shrink"]
@@ -98,7 +99,7 @@ def features(
     Features
         Maps of the image's size.
     """
-    mean = optical_density(rgb, white).mean(axis=-1, dtype=np.float32)
+    mean = channel_mean(optical_density(rgb, white))
     # A box of side a has variance a²/12; blur so that the total is that of an 8 µm box.
     missing = TEXTURE_UM**2 - pixel_um**2
     if missing > 1.0:

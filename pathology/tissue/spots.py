@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from pathology.stain import StainMatrix, optical_density
+from pathology.stain.channels import channel_mean, channel_min, channel_sum
 from pathology.tissue.hue import HueShares
 from pathology.types import BoolArray, FloatArray, U8Array
 
@@ -94,11 +95,11 @@ def count_dots(
     tuple of (int, int)
         Red dots and black dots.
     """
-    total = od.sum(axis=-1)
+    total = channel_sum(od)
     pink = min(hue.nuclei_off_line, 0.0) * total - od @ stains.matrix[2].astype(np.float32)
     reddish = (od[..., 1] > (hue.pink_limit - RED_DOT_MARGIN) * total) & (total > 0.25)
     red = _dots(pink, RED_DOT_OD, pixel_um, where=reddish)
-    black = _dots(od.min(axis=-1), BLACK_DOT_OD, pixel_um, where=None)
+    black = _dots(channel_min(od), BLACK_DOT_OD, pixel_um, where=None)
     return red, black
 
 
@@ -143,7 +144,7 @@ def nuclear_brown(od: FloatArray, stains: StainMatrix, *, pixel_um: float) -> tu
 
 def tissue_pixels(od: FloatArray, pixel_um: float) -> BoolArray:
     """Tell tissue from gaps inside a field: mean OD above 0.02, smoothed over a cell's width."""
-    mean = od.mean(axis=-1)
+    mean = channel_mean(od)
     return np.asarray(ndimage.gaussian_filter(mean, 4.0 / pixel_um) > 0.02, dtype=np.bool_)
 
 

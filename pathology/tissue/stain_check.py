@@ -20,6 +20,7 @@ from scipy import ndimage
 
 from pathology.config import StainConfig
 from pathology.stain import StainMatrix, optical_density
+from pathology.stain.channels import channel_max, channel_min
 from pathology.tissue.hue import HueShares, measure_hue
 from pathology.tissue.spots import dot_densities, is_fine, nuclear_brown, tissue_pixels
 from pathology.types import FloatArray, U8Array
@@ -238,8 +239,8 @@ class _Tally:
         od = optical_density(field, white)
         tissue = tissue_pixels(od, pixel_um)
         self.tissue_px += int(np.count_nonzero(tissue))
-        self.clipped += int(np.count_nonzero(tissue & (field.min(axis=-1) <= CLIPPED)))
-        spread = field.max(axis=-1).astype(np.int16) - field.min(axis=-1)
+        self.clipped += int(np.count_nonzero(tissue & (channel_min(field) <= CLIPPED)))
+        spread = channel_max(field).astype(np.int16) - channel_min(field)
         self.spread = max(self.spread, int(np.quantile(spread, 0.999)))
         fine = is_fine(field, pixel_um)
         if fine:
@@ -249,7 +250,7 @@ class _Tally:
             tissue = tissue_pixels(od, pixel_um)
             self.brown += nuclear_brown(od, stains, pixel_um=pixel_um)
         # A channel at the bottom of the scale has lost the hue of its pixel.
-        self.pixels.append(od[field.min(axis=-1) > CLIPPED])
+        self.pixels.append(od[channel_min(field) > CLIPPED])
         blueness = od[..., 0] - od[..., 2]
         if fine:
             blueness = ndimage.uniform_filter(blueness, max(round(2.0 / pixel_um), 1))

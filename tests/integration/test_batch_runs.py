@@ -157,7 +157,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(
     exported = her2_words(["export", str(out), "--to", "geojson", "--out", str(tmp_path / "x")])
     assert exported.returncode == 0, exported.stderr
     assert "this run has not finished" in exported.stderr
-    assert len(list((tmp_path / "x").glob("s*"))) == 1
+    assert len(list((tmp_path / "x").glob("s*.geojson.gz"))) == 1
     for pid in pids(journal):
         wait_for_end(pid)
     journal.unlink()

@@ -207,9 +207,17 @@ def test_progress_ends_at_the_whole_tissue(slide: Path, config: Config, tmp_path
         "tissue",
         "score",
         "report",
+        "done",
     ]
+    assert all(step.timing is None for step in seen[:-1])
+    timing = seen[-1].timing
+    assert timing is not None
+    assert timing.tiles > 0
+    assert 0 < sum(timing.seconds[name] for name in ("read", "tables", "pictures")) < 60
+    assert sum(timing.seconds[name] for name in ("open", "tissue", "score")) < timing.wall_s
     reading = [step for step in seen if step.stage == "read"]
     assert reading[-1].done_mm2 == pytest.approx(reading[-1].total_mm2)
+    assert timing.tissue_mm2 == pytest.approx(reading[-1].total_mm2, rel=0.2)
     assert np.all(np.diff([step.done_mm2 for step in reading]) >= 0)
 
 

@@ -23,7 +23,7 @@ DATA = Path(os.environ["HER2_REAL_DATA"])
 ROWS = {Path(row.file).stem: row for row in read_labels(DATA)}
 #: What the bundled model does not reach yet; the card says by how much. Take a name out here as
 #: soon as it holds: the tests then keep it.
-UNREACHED = {"row 2_ac717549", "share 0_aa1da043", "share 2_ac717549", "nuclei"}
+UNREACHED = {"share 0_aa1da043", "share 2_ac717549", "nuclei"}
 #: Least and largest share of tumour among all cells.
 SHARES = {"0_aa1da043": (0.7, 1.0), "3_a1f1510c": (0.7, 1.0), "2_ac717549": (0.0, 0.02)}
 

@@ -165,7 +165,8 @@ def finished(scored: SlideResult, out: Path) -> Path:
 
 
 def test_tiles_are_exported_for_qupath(finished: Path, scored: SlideResult, tmp_path: Path) -> None:
-    (path,) = export(finished, ["geojson"], tmp_path)["geojson"]
+    files = export(finished, ["geojson"], tmp_path)["geojson"]
+    path = next(file for file in files if file.suffix == ".gz")
     features = orjson.loads(gzip.decompress(path.read_bytes()))["features"]
     names = [item["properties"]["classification"]["name"] for item in features]
     assert len(features) == scored.tiles

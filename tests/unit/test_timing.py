@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 
 import pytest
@@ -109,3 +110,10 @@ def test_nonsense_is_refused(wall_s: float, seconds: dict[str, float]) -> None:
 
 def test_memory_is_known_here() -> None:
     assert peak_memory_bytes() > 10_000_000
+
+
+@given(TIMINGS)
+def test_a_timing_travels_between_processes(timing: SlideTiming) -> None:
+    assert pickle.loads(pickle.dumps(timing)) == timing  # noqa: S301 - made here
+    watch = Stopwatch()
+    assert pickle.loads(pickle.dumps(watch.seconds)) == watch.seconds  # noqa: S301 - made here

@@ -93,7 +93,7 @@ def changed(number: int, **other: object) -> SetEvidence:
         (changed(1, found="1+", cells=replace(CELLS, found=200)), {"tumour_cells_right"}),
         (changed(1, found="1+", cells=replace(CELLS, found=0, paired=0)),
          {"tumour_cells_found", "tumour_cells_right"}),
-        (changed(1, found="1+", cells=replace(CELLS, pattern_error_pp={"unstained": -10.01})),
+        (changed(1, found="1+", cells=replace(CELLS, pattern_error_pp={"unstained": -15.01})),
          {"pattern_error"}),
         (changed(4, name="blank", expected="not_scorable:no_tissue", cells=None,
                  found="not_scorable:not_ihc"), {"refusal_reasons"}),

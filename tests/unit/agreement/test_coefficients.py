@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
@@ -10,6 +13,8 @@ from statsmodels.stats.inter_rater import cohens_kappa
 from pathology.agreement import agreement_weights, cohen_kappa, gwet_ac
 from pathology.agreement.coefficients import WEIGHTINGS
 
+#: Written by scripts/make_gwet_reference.py.
+GOLDEN = Path(__file__).parents[2] / "golden"
 #: 186 cases, rows the rules of 2007, columns those of 2013 (ISRN Oncol 2014:793695, table 2).
 RULES = np.array([[17, 2, 0, 0], [0, 52, 65, 1], [0, 0, 24, 16], [0, 0, 0, 9]])
 #: 100 cases and two abstractors: the example of Gwet's handbook, also in the R package irrCAC.
@@ -72,6 +77,16 @@ def test_ac_is_that_of_the_definition_on_200_tables(weighting: str) -> None:
         small = table % 7 + np.eye(4, dtype=int)
         expected = slow_ac(small, WEIGHTINGS.index(weighting))
         assert float(gwet_ac(small, weighting)) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_ac_is_that_of_irrcac_on_200_tables(weighting: str) -> None:
+    """Values of the library, which cannot be installed beside this project."""
+    content = json.loads((GOLDEN / "gwet_irrcac.json").read_text(encoding="utf-8"))
+    assert len(content["tables"]) == 200
+    for item in content["tables"]:
+        found = float(gwet_ac(np.array(item["table"]), weighting))
+        assert found == pytest.approx(item[weighting], abs=1e-9)
 
 
 def test_the_regression_anchors() -> None:

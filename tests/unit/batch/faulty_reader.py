@@ -79,6 +79,8 @@ def _fault(what: str, factory: FakeFactory) -> None:
             os._exit(3)
         case ["raise"]:
             raise ZeroDivisionError("a defect of the program")
+        case ["raise", text]:
+            raise ZeroDivisionError(text)
         case ["memory"]:
             raise MemoryError
         case ["refuse"]:

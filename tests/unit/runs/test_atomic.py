@@ -16,6 +16,7 @@ from pathology.errors import OutputError, ReasonCode, SlideError
 from pathology.runs import (
     AtomicFile,
     CellWriter,
+    OutputFile,
     SlideFolder,
     SlideResult,
     TileRow,
@@ -76,6 +77,78 @@ def test_order_is_write_sync_rename_sync(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Path, "replace", noted_rename)
     atomic_write_bytes(tmp_path / "a", b"x")
     assert seen == ["sync file", "rename", "sync folder"]
+
+
+class _ForgetfulDisk:
+    """Note what a power cut would leave of a folder: synced files under synced names, no more."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.whole: set[int] = set()  # inodes whose content is durable
+        self.kept: dict[Path, dict[str, int]] = {}  # names that are durable, by folder
+        self.syncs = 0
+        sync = os.fsync
+
+        def noted(handle: int) -> None:
+            sync(handle)
+            self.syncs += 1
+            place = Path(f"/dev/fd/{handle}").resolve()
+            if place.is_dir():
+                self.kept[place] = {e.name: e.stat().st_ino for e in place.iterdir()}
+            else:
+                self.whole.add(os.fstat(handle).st_ino)
+
+        monkeypatch.setattr(os, "fsync", noted)
+
+    def after_power_cut(self, folder: Path) -> dict[str, bool]:
+        """Return the names that are left, and whether each holds all of its file.
+
+        The name of the result is the one that may have reached the disk by chance as well.
+        """
+        names = dict(self.kept.get(folder, {}))
+        result = folder / "result.json"
+        if result.exists():
+            names["result.json"] = result.stat().st_ino
+        return {name: inode in self.whole for name, inode in names.items()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at open files by /dev/fd")
+def test_after_a_power_cut_a_result_has_all_its_files(
+    tmp_path: Path,
+    make_cells: Callable[..., CellTable],
+    scored: Callable[..., SlideResult],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    disk = _ForgetfulDisk(monkeypatch)
+    place = SlideFolder(root=tmp_path, slide_id="a")
+    tile = TileRow(
+        tile_id=0, x_px=0, y_px=0, width_px=1, height_px=1, status="ok", tissue_fraction=0.0
+    )
+    names = ("cells.parquet", "tiles.parquet", "overview.png", "tissue.png")
+    result = scored("a").model_copy(
+        update={"outputs": tuple(OutputFile(name=name) for name in names)}
+    )
+    rename, seen = Path.replace, []
+
+    def checked(self: Path, target: Path) -> Path:
+        renamed = rename(self, target)
+        left = disk.after_power_cut(place.path)
+        if "result.json" in left:
+            seen.append(target.name)
+            assert all(left.get(name) for name in (*names, "result.json")), left
+        return renamed
+
+    monkeypatch.setattr(Path, "replace", checked)
+    for _ in range(2):  # anew, and over an older reading
+        place.begin()
+        assert "result.json" not in disk.after_power_cut(place.path)
+        fill(place.cells, [make_cells(100)])
+        write_tiles(place.tiles, [tile])
+        place.write(place.overview, b"picture")
+        place.write(place.tissue, b"mask")
+        place.write_result(result)
+    assert seen == ["result.json"] * 2
+    # Each file once, the folder before and after the result; once more to take an old result away.
+    assert disk.syncs == 2 * (len(names) + 3) + 1
 
 
 @pytest.mark.parametrize("place", ["fsync", "replace"])
@@ -158,8 +231,11 @@ def test_tables_of_the_run_say_that_the_disk_is_full(
         write_cases(tmp_path, [scored("b")])
     with pytest.raises(SlideError, match="disk is full"):
         write_tiles(tmp_path / "tiles.parquet", [tile])
+    folder = SlideFolder(root=tmp_path, slide_id="b")
+    folder.begin()  # a new folder: nothing in it need be durable yet
+    folder.result.write_bytes(b"{}")
     with pytest.raises(SlideError, match="disk is full"):
-        SlideFolder(root=tmp_path, slide_id="b").begin()
+        folder.begin()
     shutil.rmtree(tmp_path / "slides")
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
 

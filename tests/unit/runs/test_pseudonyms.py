@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pathology.errors import OutputError
-from pathology.runs import ErrorBlock, Pseudonyms, RegionsBlock, SlideResult
+from pathology.errors import OutputError, UsageError
+from pathology.runs import ErrorBlock, Pseudonyms, RegionsBlock, SlideResult, pseudonyms_file
 
 KEY, OTHER = bytes(32), bytes([1]) * 32
 NAMES = st.text("abcdefghXYZ0123456789_", min_size=6, max_size=20).map("N".__add__)
@@ -81,3 +82,59 @@ def test_a_list_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
     names = Pseudonyms(KEY)
     with pytest.raises(OutputError, match="--names original"):
         names.save(tmp_path / "missing")
+
+
+def test_two_names_never_share_a_pseudonym(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pathology.runs.pseudonyms._LETTERS", 1)
+    names = Pseudonyms(KEY)
+
+    def name_all() -> None:
+        for number in range(33):  # one more than there are letters
+            names.name("slide", f"N{number}")
+
+    with pytest.raises(UsageError, match=r"two slides would have the pseudonym slide-\w"):
+        name_all()
+    assert names.name("slide", "N0") == names.name("slide", "N0")
+
+
+def test_a_list_is_begun_once(tmp_path: Path) -> None:
+    file = tmp_path / "list.json"
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: Pseudonyms.begin(file).fingerprint, range(16)))
+    assert len(set(made)) == 1
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert made[0] not in file.read_text()
+
+
+def test_what_others_added_to_a_list_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "list.json"
+    one, other = Pseudonyms.begin(file), Pseudonyms.begin(file)
+    first, second = one.name("case", "Smith"), other.name("case", "Jones")
+    one.save(tmp_path, file)
+    file.chmod(0o644)
+    other.save(tmp_path, file)
+    assert json.loads(file.read_text())["names"]["case"] == {first: "Smith", second: "Jones"}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    file.chmod(0o644)
+    other.save(tmp_path, file)  # nothing to add, but rights to take away
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_list_is_never_replaced_by_that_of_another_key(tmp_path: Path) -> None:
+    file = tmp_path / "list.json"
+    mine = Pseudonyms.begin(file)
+    file.unlink()
+    other = Pseudonyms.begin(file)
+    with pytest.raises(OutputError, match="replaced by another list"):
+        mine.save(tmp_path, file)
+    assert Pseudonyms.begin(file).fingerprint == other.fingerprint
+
+
+def test_the_list_lies_beside_the_folder(tmp_path: Path) -> None:
+    assert pseudonyms_file(tmp_path / "out" / ".") == tmp_path / "out.pseudonyms.json"
+    assert pseudonyms_file(tmp_path / "out", tmp_path / "study.json") == tmp_path / "study.json"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    for inside in (tmp_path / "out" / "p.json", tmp_path / "link" / "p.json"):
+        with pytest.raises(UsageError, match="lies in the output folder"):
+            pseudonyms_file(tmp_path / "out", inside)

@@ -86,7 +86,7 @@ def test_no_signature_is_taken_from_a_broken_chain(context: ReviewContext) -> No
         ).fetchall():
             connection.execute(f"DROP TRIGGER {name}")
         connection.execute(
-            "UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'Ada', 'Eve') AS BLOB)"  # fmt: skip
+            "UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'Ada', 'Eve') AS BLOB)"
         )
     with pytest.raises(StoreError, match="broken at event 1"):
         read_recorded(context.run)

@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from pathology.report import ExportOptions
+    from pathology.review.recorded import Recorded
 
 __all__ = ["export", "export_run", "parse_kinds"]
 
@@ -87,10 +88,25 @@ def export(
             "MIRAX and other slides names, as QuPath counts) or level0.",
         ),
     ] = "bounds",
+    organization: Annotated[
+        str,
+        typer.Option(
+            "--organization",
+            metavar="NAME",
+            help="Where the reviewers work. A signed DICOM report needs it to be VERIFIED.",
+        ),
+    ] = "",
+    no_review: Annotated[
+        bool, typer.Option("--no-review", help="Leave out what reviewers decided and signed.")
+    ] = False,
 ) -> None:
     """Write the results of a run for other programs and for print; nothing is scored again.
 
-    Names of files, cases, blocks and sites are replaced by pseudonyms unless --names original.
+    Decisions and signatures of `her2 review` go with it: of a signed slide, the result in the
+    reviewer's regions. Names of files, cases, blocks and sites are replaced by pseudonyms unless
+    --names original; reviewers are named.
+
+    Example: her2 export out --to pdf,dicom-sr --organization "St. Elsewhere"
     """
     from pathology.errors import UsageError
     from pathology.report import ExportOptions
@@ -101,14 +117,37 @@ def export(
     if origin not in ("bounds", "level0"):
         raise UsageError(f"--origin {origin!r} is not known", fix="Known: bounds, level0.")
     _note_unfinished(run_dir)
+    recorded = None if no_review else _recorded(run_dir, organization.strip(), kinds)
     options = ExportOptions(
         names=names == "original",
         pseudonyms=pseudonyms,
         slides=slides or None,
         slide_root=slide_root,
         origin="level0" if origin == "level0" else "bounds",
+        decisions={} if recorded is None else recorded.decisions,
+        reviewed={} if recorded is None else recorded.reviewed,
     )
     export_run(run_dir, kinds, out, options)
+
+
+def _recorded(run_dir: Path, organization: str, kinds: tuple[str, ...]) -> Recorded:
+    """Read the record of the review, and say what of it goes out."""
+    from pathology.review.recorded import read_recorded
+
+    found = read_recorded(run_dir, organization=organization)
+    states = [decision.state for decision in found.decisions.values()]
+    if states:
+        counted = ", ".join(
+            f"{states.count(state)} {state}" for state in ("signed", "open", "superseded")
+        )
+        print(f"decisions of the review: {counted}")
+    if "signed" in states and "dicom-sr" in kinds and not organization:
+        print(
+            "her2: signed DICOM reports stay UNVERIFIED: DICOM wants the organization of who "
+            "verifies; name it with --organization",
+            file=sys.stderr,
+        )
+    return found
 
 
 def parse_kinds(text: str) -> tuple[str, ...]:

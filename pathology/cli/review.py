@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from pathology.review.users import User
 
-__all__ = ["review"]
+__all__ = ["check_names", "review"]
 
 
 def review(
@@ -187,10 +187,38 @@ def _parse_user(text: str) -> User:
     return User(name=name, role=Role(role))
 
 
+def check_names(run_dir: Path, names: list[str]) -> None:
+    """Refuse a blinded study whose slide ids tell scores, and warn that ids hold file names.
+
+    Raises
+    ------
+    UsageError
+        Names one of them.
+    """
+    import sys
+
+    from pathology.errors import UsageError
+    from pathology.review.study import telling_names
+
+    telling = telling_names(names)
+    if telling:
+        raise UsageError(
+            f"{run_dir}: {len(telling)} slide ids tell a score or tier ({telling[0]}): readers see "
+            "them in the address",
+            fix="Copy or link the slides under neutral names, and score those for the study.",
+        )
+    print(
+        f"her2: slide ids begin with the file's name ({names[0]}), and readers see them in the "
+        "address: make sure that no name tells a score or a patient",
+        file=sys.stderr,
+    )
+
+
 def _switch_study(run_dir: Path, *, name: str | None, seed: int) -> None:
     """Begin or end a blinded study, as whoever has the command line may."""
     from pathology.review.store import ReviewStore
     from pathology.review.study import end_study, start_study
+    from pathology.runs import read_results
 
     with ReviewStore(run_dir) as store:
         if name is None:
@@ -199,6 +227,7 @@ def _switch_study(run_dir: Path, *, name: str | None, seed: int) -> None:
             return
         if store.study.on and store.study.name == name:
             return  # the same command again goes on with it
+        check_names(run_dir, [result.slide_id for result in read_results(run_dir)])
         reviews = store.reviews()
         store.append_to_run(
             None, lambda study: start_study(study, None, reviews, name=name, seed=seed)

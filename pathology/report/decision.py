@@ -7,6 +7,7 @@ This is the one door between the review record and the exports: whoever keeps th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from pathology.runs.row import IhcScore
@@ -25,6 +26,9 @@ class Decision:
     ----------
     reviewer
         Who decided, as the reviewer is to be named in print.
+    run_score
+        The program's score as the run gave it, in words, where the exported result is the one
+        counted anew in the reviewer's regions; empty where it is the run's own.
     organization
         Where; empty where it is not recorded. A signed DICOM report needs it.
     state
@@ -58,6 +62,7 @@ class Decision:
     state: DecisionState
     agrees: bool
     ihc_score: IhcScore | None = None
+    run_score: str = ""
     organization: str = ""
     reason: str = ""
     comment: str = ""
@@ -75,6 +80,24 @@ class Decision:
         """Whether the decision is signed and still holds."""
         return self.state == "signed"
 
+    @property
+    def headline(self) -> str:
+        """Who says what, in one line; stands above the program's score in reports.
+
+        Examples
+        --------
+        >>> Decision(reviewer="A. Reader", state="signed", agrees=False, ihc_score="1+",
+        ...          reason="artefact", at="2026-01-05T09:30:00+00:00").headline
+        'Signed by A. Reader on 2026-01-05 09:30 UTC: 1+'
+        """
+        said = self.ihc_score or "no score"
+        who = self.reviewer or "a reviewer"
+        if self.state == "signed":
+            return f"Signed by {who} on {_time(self.at)}: {said}"
+        if self.state == "superseded":
+            return f"Not signed any more: scored again after {who} had signed {said}"
+        return f"Looked at by {who}, not signed: {said}"
+
     def rows(self) -> list[tuple[str, str]]:
         """Return name and value of everything that was recorded, for a table."""
         words = {
@@ -86,10 +109,27 @@ class Decision:
             ("Reviewer", ", ".join(part for part in (self.reviewer, self.organization) if part)),
             ("State", words[self.state]),
             ("Program's score", "agreed" if self.agrees else "overridden"),
+            ("Program's score in the run's own regions", self.run_score),
+            (
+                "Counted in",
+                "the reviewer's regions; pictures and distribution show the run's own"
+                if self.run_score
+                else "",
+            ),
             ("Reviewer's score", self.ihc_score or "none given"),
             ("Reason", self.reason),
             ("Comment", self.comment),
-            ("Time", self.at),
+            ("Time", _time(self.at)),
             *((question, "yes" if answer else "no") for question, answer in self.checklist),
         ]
         return [(name, value) for name, value in rows if value]
+
+
+def _time(text: str) -> str:
+    """Write a time as people read it, to the minute; what is no time stays as it is."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    zone = moment.strftime("%Z").replace("UTC+00:00", "UTC")
+    return f"{moment:%Y-%m-%d %H:%M} {zone}".strip()

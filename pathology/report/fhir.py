@@ -270,7 +270,11 @@ def _report(
     result = slide.result
     facts = Facts(result=result)
     why = facts.clause or "; ".join(reason_words(code).title for code in result.reasons)
-    state = "Read by a reviewer." if reviewed else "Not reviewed by a pathologist."
+    state = (
+        f"{slide.decision.headline}."
+        if slide.decision is not None
+        else "Not reviewed by a pathologist."
+    )
     results = [{"reference": urls["score"]}]
     if reviewed:
         results.append({"reference": urls["reviewer"]})
@@ -288,5 +292,5 @@ def _report(
         **_moment("issued", job),
         "specimen": [{"reference": urls["Specimen"]}],
         "result": results,
-        "conclusion": f"{facts.headline}. {why}. {state} {RESEARCH_USE_ONLY_LONG}",
+        "conclusion": f"Program: {facts.headline}. {why}. {state} {RESEARCH_USE_ONLY_LONG}",
     }

@@ -197,6 +197,7 @@ def render_slide(
                 for field in fields
                 for title, png in (("As scanned", field.plain), ("Cells", field.png))
             ],
+            said=decision,
             decision=decision.rows() if decision else [],
             spread=spread,
             quality=quality_rows(result),

@@ -116,6 +116,9 @@ class ExportOptions:
         As in :class:`ExportJob`.
     decisions
         What reviewers decided, by slide id as in ``results.csv``.
+    reviewed
+        Results that were counted anew in a reviewer's regions, and signed, by slide id; they are
+        exported in place of the run's.
     """
 
     names: bool = False
@@ -124,6 +127,7 @@ class ExportOptions:
     slide_root: Path | None = None
     origin: Origin = "bounds"
     decisions: Mapping[str, Decision] = field(default_factory=dict)
+    reviewed: Mapping[str, SlideResult] = field(default_factory=dict)
 
 
 def gather_job(
@@ -150,13 +154,14 @@ def gather_job(
     wanted = slide_ids(results, choice.slides)
     found = [
         ExportSlide(
-            result=result if names is None else names.result(result),
+            result=shown if names is None else names.result(shown),
             source=result,
             folder=slide_folder(root, result.slide_id),
             decision=choice.decisions.get(result.slide_id),
         )
         for result in results
         if result.slide_id in wanted
+        for shown in (choice.reviewed.get(result.slide_id, result),)
     ]
     if names is not None:
         # The order of file names says something about them.

@@ -149,7 +149,11 @@ def render_pdf(slide: ExportSlide, job: ExportJob) -> bytes:
 def _story(slide: ExportSlide, job: ExportJob) -> list[Any]:
     result = slide.result
     facts = Facts(result=result)
-    story: list[Any] = [*_who(result, job), Spacer(1, 4 * mm), _verdict(result, facts)]
+    story: list[Any] = [*_who(result, job), Spacer(1, 4 * mm)]
+    if slide.decision is not None:
+        told = paragraph(slide.decision.headline, 12, bold=True)
+        story += [told, Spacer(1, 2 * mm)]
+    story.append(_verdict(result, facts, reviewed=slide.decision is not None))
     if slide.decision is None:
         note = "Not reviewed: no pathologist has confirmed this result."
         story += [Spacer(1, 2 * mm), paragraph(note, 9, bold=True, rgb=ALARM)]
@@ -177,12 +181,12 @@ def _who(result: SlideResult, job: ExportJob) -> list[Any]:
     return [key_table([(name, value) for name, value in rows if value], columns=2, key_mm=22)]
 
 
-def _verdict(result: SlideResult, facts: Facts) -> Any:
+def _verdict(result: SlideResult, facts: Facts, *, reviewed: bool) -> Any:
     """Set the score in large type, and why beside it."""
     big = 40 if result.ihc_score else 22
     accent = STATUS_COLOURS[result.status]
     left = [
-        paragraph("HER2 IHC score", 8, rgb=MUTED),
+        paragraph("Program's HER2 IHC score" if reviewed else "HER2 IHC score", 8, rgb=MUTED),
         paragraph(facts.headline, big, bold=True, rgb=accent),
         paragraph(facts.tier or STATUS_WORDS[result.status], 11, bold=True),
     ]

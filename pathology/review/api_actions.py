@@ -40,6 +40,7 @@ from pathology.review.problems import (
     TooManyAttempts,
     UnknownSlide,
 )
+from pathology.review.relink import look_for
 from pathology.review.sessions import LONGEST_S, Session
 
 __all__ = ["CSRF_HEADER", "RecordRoute", "current_session", "review_context", "router"]
@@ -251,6 +252,16 @@ def post_addendum(
 ) -> dict[str, Any]:
     """Add to a signed slide."""
     actions.add_addendum(context, session.user, slide_id, **body.model_dump())
+    return slide_view(context, session, slide_id)
+
+
+@router.post("/slides/{slide_id}/relink")
+def post_relink(
+    slide_id: str, request: Request, context: Context, session: Acting
+) -> dict[str, Any]:
+    """Look for a moved slide file where the program was told to; the request names no path."""
+    context.folder(slide_id)
+    look_for(context, session.user, slide_id, getattr(request.app.state, "slides", None))
     return slide_view(context, session, slide_id)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +35,10 @@ __all__ = ["Loaded", "ReviewContext", "open_context"]
 
 #: Reviewed results that are kept in memory, about 10 KB each.
 _KEPT_RESULTS = 256
+
+
+#: Time, size and number of a file: they differ when it was written again.
+_FileState = tuple[int, int, int]
 
 
 class Loaded(NamedTuple):
@@ -74,8 +79,7 @@ class ReviewContext:
         Its configuration.
     rows
         Its slides by id, in the order of ``results.csv``; no other slide is ever looked for.
-    finished
-        Whether the run had finished when the review began.
+        Brought up to date in place by :meth:`refresh`.
     store
         The record.
     sessions
@@ -88,13 +92,34 @@ class ReviewContext:
 
     run: Path
     config: Config
-    rows: Mapping[str, ResultRow]
-    finished: bool
+    rows: dict[str, ResultRow]
     store: ReviewStore
     sessions: Sessions
     policy: Policy
     presence: Presence = field(default_factory=Presence)
     _cache: _Cache = field(default_factory=_Cache, repr=False, compare=False)
+    _signed: dict[str, _FileState] = field(default_factory=dict, repr=False, compare=False)
+    _tables: list[_FileState] = field(default_factory=list, repr=False, compare=False)
+
+    def finished(self) -> bool:
+        """Tell whether the run has finished by now."""
+        _, info = read_run_info(self.run)
+        return info is not None and info.finished is not None
+
+    def refresh(self) -> None:
+        """See what the run has scored since: for the first time, or again after a signature."""
+        state = _file_state(self.run / RESULTS_CSV)
+        if not self._tables or state is None or self._tables[0] != state:
+            self._tables[:] = [] if state is None else [state]
+            self.rows.update(_rows(self.run, known=self.rows))
+        for slide_id, review in self.store.reviews().items():
+            if review.signature is None or slide_id not in self.rows:
+                continue
+            state = _file_state(self.folder(slide_id).result)
+            if state is not None and self._signed.get(slide_id) != state:
+                with suppress(OutputError):  # a damaged result is an error of its own page
+                    self.current(slide_id)
+                    self._signed[slide_id] = state
 
     def folder(self, slide_id: str) -> SlideFolder:
         """Return the folder of a slide of the run.
@@ -229,7 +254,7 @@ def open_context(
     """
     if bool(users) == (local is not None):
         raise ValueError("a review has named users, or one local user")
-    key, info = read_run_info(run)
+    key, _ = read_run_info(run)
     rows = _rows(run)
     if not rows:
         raise OutputError(
@@ -240,18 +265,26 @@ def open_context(
         run=run,
         config=key.restore(where=run),
         rows=rows,
-        finished=info is not None and info.finished is not None,
         store=ReviewStore(run),
         sessions=Sessions(users, local=local),
         policy=policy,
     )
 
 
-def _rows(run: Path) -> dict[str, ResultRow]:
+def _file_state(path: Path) -> _FileState | None:
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    return state.st_mtime_ns, state.st_size, state.st_ino
+
+
+def _rows(run: Path, known: Mapping[str, ResultRow] | None = None) -> dict[str, ResultRow]:
     """List the slides of a run; of one that has not finished, those that are done."""
     if (run / RESULTS_CSV).exists():
         return {row.slide_id: row for row in read_rows(run / RESULTS_CSV)}
     folders = (run / SLIDES).iterdir() if (run / SLIDES).is_dir() else ()
     names = sorted(folder.name for folder in folders if is_slide_id(folder.name))
+    names = [name for name in names if name not in (known or {})]
     done = (SlideFolder(root=run, slide_id=name).load() for name in names)
     return {result.slide_id: result for result in done if result is not None}

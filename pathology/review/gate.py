@@ -76,6 +76,10 @@ class Gate(Protocol):
         """
         ...
 
+    def signed(self, visitor: Visitor) -> Mapping[str, str]:
+        """Return the score that was signed, by slide id, as far as the visitor may know."""
+        ...
+
     def order(self, visitor: Visitor) -> Sequence[str] | None:
         """Return the slide ids in the visitor's own order of a blinded study; None: by need."""
         ...

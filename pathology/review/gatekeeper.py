@@ -51,8 +51,19 @@ class RecordGate:
         return is_withheld(self.context.store.review(slide_id), viewer)
 
     def states(self, visitor: Visitor) -> Mapping[str, str]:
-        """Return the state of every slide that has a review, by slide id."""
+        """Return the state of every slide that has a review, by slide id.
+
+        Looks at the run again first: slides may have been scored again, or for the first time.
+        """
+        self.context.refresh()
         return states(self.context, _viewer(visitor))
+
+    def signed(self, visitor: Visitor) -> Mapping[str, str]:
+        """Return the score that was signed, by slide id; nothing to a blinded reader."""
+        if visitor.blinded:
+            return {}
+        reviews = self.context.store.reviews().items()
+        return {name: score for name, review in reviews if (score := review.final_score)}
 
     def order(self, visitor: Visitor) -> Sequence[str] | None:
         """Return the slide ids in the visitor's own order of a blinded study; None: by need."""

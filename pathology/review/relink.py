@@ -17,7 +17,7 @@ from pathology.review.users import User
 from pathology.runs import SlideResult, is_pseudonymised, path_text
 from pathology.wsi import find_slides, open_slide
 
-__all__ = ["find_moved", "is_same_slide", "relink"]
+__all__ = ["find_moved", "is_same_slide", "look_for", "relink"]
 
 _FIX: Final = "Name the file that was scored, or score this one."
 
@@ -85,6 +85,34 @@ def _size(path: Path) -> int | None:
         return file_identity(path).size
     except PathologyError:
         return None
+
+
+def look_for(
+    context: ReviewContext, user: User | None, slide_id: str, folder: Path | None
+) -> Event:
+    """Find a moved slide file and record where it is.
+
+    Parameters
+    ----------
+    context, user, slide_id
+        As for :func:`relink`.
+    folder
+        Where to look, with the folders below; None: where the run read the slide.
+
+    Raises
+    ------
+    Refused
+        If no file there is the slide that was scored.
+    """
+    result = context.loaded(slide_id).result
+    where = folder or Path(result.path).parent
+    found = find_moved(result, where) if where.is_dir() else None
+    if found is None:
+        raise Refused(
+            "no file in the folder of slides is the one that was scored",
+            fix="Start `her2 review` with --slides FOLDER that holds it, and look again.",
+        )
+    return relink(context, user, slide_id, found)
 
 
 def relink(context: ReviewContext, user: User | None, slide_id: str, path: Path) -> Event:

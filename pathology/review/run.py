@@ -24,9 +24,13 @@ from pathology.wsi import Slide, open_slide
 __all__ = ["ReviewRun"]
 
 _RELINK = (
-    "Put it back, or start again with --slides FOLDER that holds it under the same name; "
+    "Put it back, or start again with --slides FOLDER that holds it, and look for it; "
     "the overview, cells and tiles of the run still show."
 )
+
+
+def _finished() -> bool:
+    return True
 
 
 def _not_moved(slide_id: str) -> str | None:  # noqa: ARG001 - of the shape of a record's answer
@@ -48,6 +52,10 @@ class ReviewRun:
         read them, and by content where the run is pseudonymised; None: nowhere else.
     moved
         Says by slide id where the record has the slide file found again; None: nowhere.
+    read
+        Returns a slide's result as it is now; None: it is read once, and kept.
+    finished
+        Tells whether the run has finished.
 
     Examples
     --------
@@ -61,6 +69,8 @@ Name the output folder of `her2 score`; an interrupted run is finished by the sa
     rows: dict[str, ResultRow]
     slides: Path | None = None
     moved: Callable[[str], str | None] = _not_moved
+    read: Callable[[str], SlideResult] | None = None
+    finished: Callable[[], bool] = _finished
     _known: dict[str, SlideResult] = field(default_factory=dict, repr=False, compare=False)
     _found: dict[str, Path | None] = field(default_factory=dict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -101,6 +111,8 @@ Name the output folder of `her2 score`; an interrupted run is finished by the sa
         OutputError
             If its ``result.json`` is damaged.
         """
+        if self.read is not None:
+            return self.read(self.rows[slide_id].slide_id)
         with self._lock:
             known = self._known.get(slide_id)
         if known is None:

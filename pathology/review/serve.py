@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pathology.errors import UsageError
+from pathology.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -78,15 +78,22 @@ def make_app(context: ReviewContext, *, slides: Path | None = None) -> FastAPI:
     from pathology.review.run import ReviewRun
     from pathology.review.security import SecurityMiddleware
 
-    run = ReviewRun.open(
-        context.run, slides=slides, moved=lambda name: context.store.review(name).path
+    if slides is not None and not slides.is_dir():
+        raise OutputError(f"{slides}: is no folder", fix="Name the folder of the slide files.")
+    run = ReviewRun(
+        root=context.run,
+        rows=context.rows,
+        slides=slides,
+        moved=lambda name: context.store.review(name).path,
+        read=lambda name: context.loaded(name).result,
+        finished=context.finished,
     )
     return create_app(
         run,
         routers=[router],
         security=RecordGate(context),
         guard=Middleware(SecurityMiddleware, policy=context.policy),
-        state={"context": context},
+        state={"context": context, "slides": slides},
     )
 
 

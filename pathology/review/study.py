@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from pathology.review.events import Draft, Event, clean_text
 from pathology.review.problems import NotAllowed, Refused
@@ -13,7 +15,21 @@ from pathology.review.users import Role, User
 from pathology.runs import SlideResult
 from pathology.runs.readings import render_readings
 
-__all__ = ["Study", "end_study", "reading_order", "render_reads", "start_study"]
+__all__ = [
+    "Study",
+    "end_study",
+    "reading_order",
+    "render_reads",
+    "start_study",
+    "telling_names",
+]
+
+#: Scores and tiers as files are named after them: 3+, 2plus, score1, IHC_0, negative, low ...
+_TELLING: Final = re.compile(
+    r"(?<![0-9])[0-3] ?(\+|plus)|(score|ihc)[ _.-]*[0-3](?![0-9])|ultra ?low|equivocal|negativ"
+    r"|positiv|her2[ _.-]*(low|null|zero|neg|pos)|(?<![a-z])(neg|pos)(?![a-z])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +124,22 @@ def end_study(study: Study, user: User | None, *, why: str) -> Draft:
     if not study.on:
         raise Refused("no blinded study is on")
     return Draft(kind="study_ended", before={"name": study.name}, why=clean_text(why, name="why"))
+
+
+def telling_names(slide_ids: Iterable[str]) -> list[str]:
+    """Return the slide ids that tell a score: they begin with the file's name, and are addresses.
+
+    Parameters
+    ----------
+    slide_ids
+        Of the run.
+
+    Examples
+    --------
+    >>> telling_names(["B24-101_A1_HER2-0123456789", "case7_3+-0123456789"])
+    ['case7_3+-0123456789']
+    """
+    return [name for name in slide_ids if _TELLING.search(name.rpartition("-")[0])]
 
 
 def _need_admin(user: User | None) -> None:

@@ -113,14 +113,21 @@ def _add_list(router: APIRouter, views: Views) -> None:
     def read_worklist(request: Request) -> JSONResponse:
         run, gate = views.run, views.gate
         visitor = gate.enter(request)
+        states = gate.states(visitor)
         withheld = frozenset(name for name in run.rows if gate.is_withheld(visitor, name))
         rows = worklist(
             run.rows.values(),
-            gate.states(visitor),
+            states,
             withheld=withheld,
+            signed=gate.signed(visitor),
             order=gate.order(visitor),
         )
-        content = {"run": run.name, "blinded": visitor.blinded, "rows": rows}
+        content = {
+            "run": run.name,
+            "blinded": visitor.blinded,
+            "finished": run.finished(),
+            "rows": rows,
+        }
         return JSONResponse(content, headers=_FRESH)
 
     @router.get("/legend")
@@ -255,6 +262,7 @@ def _add_panel(router: APIRouter, views: Views) -> None:
 def _about(views: Views, slide_id: str, *, withheld: bool) -> dict[str, Any]:
     run, result = views.run, views.run.result(slide_id)
     problem: PathologyError | None = check_open(views.slides, slide_id)
+    moved = problem is not None and not run.file(slide_id).exists()
     zoom = _zoom(result) or (_zoom_of_file(views.slides, slide_id) if problem is None else None)
     spacing = run.spacing(slide_id)
     grid = None if result.grid is None or spacing is None else result.grid.box
@@ -276,7 +284,7 @@ def _about(views: Views, slide_id: str, *, withheld: bool) -> dict[str, Any]:
             "max_level": zoom.max_level,
             "mpp": zoom.mpp,
         },
-        "problem": _problem_words(problem, withheld=withheld),
+        "problem": _problem_words(problem, withheld=withheld, moved=moved),
         "grid_um": None
         if grid is None or spacing is None
         else [
@@ -293,11 +301,13 @@ def _about(views: Views, slide_id: str, *, withheld: bool) -> dict[str, Any]:
     }
 
 
-def _problem_words(problem: PathologyError | None, *, withheld: bool) -> dict[str, str] | None:
+def _problem_words(
+    problem: PathologyError | None, *, withheld: bool, moved: bool
+) -> dict[str, Any] | None:
     if problem is None:
         return None
     message = "The slide file cannot be opened." if withheld else problem.message
-    return {"message": message, "fix": problem.fix}
+    return {"message": message, "fix": problem.fix, "moved": moved}
 
 
 def _file_name(path: str) -> str:

@@ -86,7 +86,9 @@ def attention(row: ResultRow) -> Attention:
     return Attention.FLAGGED if set(row.flags) - _COMMON_FLAGS else Attention.ROUTINE
 
 
-def worklist_row(row: ResultRow, *, state: str, withheld: bool) -> dict[str, Any]:
+def worklist_row(
+    row: ResultRow, *, state: str, withheld: bool, signed: str | None = None
+) -> dict[str, Any]:
     """Return what the list shows of a slide.
 
     Parameters
@@ -97,6 +99,8 @@ def worklist_row(row: ResultRow, *, state: str, withheld: bool) -> dict[str, Any
         State of its review.
     withheld
         Keep the program's reading back: only what names the slide is returned.
+    signed
+        The score that was signed; None where none was.
 
     Examples
     --------
@@ -121,6 +125,7 @@ def worklist_row(row: ResultRow, *, state: str, withheld: bool) -> dict[str, Any
     shown |= {
         "status": row.status,
         "score": row.ihc_score,
+        "signed_score": signed,
         "tier": TIER_LABELS.get(row.her2_tier or "", ""),
         "distance_pp": row.distance_to_cutoff_pp,
         "cells": row.n_tumour_cells,
@@ -143,6 +148,7 @@ def worklist(
     states: Mapping[str, str],
     *,
     withheld: frozenset[str] = frozenset(),
+    signed: Mapping[str, str] | None = None,
     order: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the list, case by case, the case that most needs a human first.
@@ -159,6 +165,8 @@ def worklist(
         State of the review by slide id; ``unread`` where there is none.
     withheld
         Slides whose reading is kept back.
+    signed
+        Scores that were signed, by slide id.
     order
         Slide ids in the order of a blinded study, others are left out; None: by need.
 
@@ -177,6 +185,7 @@ def worklist(
             row,
             state=states.get(row.slide_id, "unread"),
             withheld=row.slide_id in withheld,
+            signed=(signed or {}).get(row.slide_id),
         )
         for row in slides
     ]

@@ -71,6 +71,9 @@ class Double:
             name: words.get(item["status"], item["status"]) for name, item in self.slides.items()
         }
 
+    def signed(self, visitor: Visitor) -> Mapping[str, str]:  # noqa: ARG002
+        return {}
+
     def order(self, visitor: Visitor) -> Sequence[str] | None:
         return sorted(self.run.rows, key=lambda name: name[::-1]) if visitor.blinded else None
 

@@ -10,11 +10,19 @@ from hypothesis import strategies as st
 from reviewing import ADA, ADMIN, BO, PASSWORD, TICKED, Browser, Reader, application
 
 from pathology.agreement import Bootstrap, Options
+from pathology.cli.review import check_names
+from pathology.errors import UsageError
 from pathology.report.evaluation import EvaluationRequest, evaluate_results
 from pathology.review.context import ReviewContext
 from pathology.review.gatekeeper import RecordGate
 from pathology.review.problems import NotAllowed, Refused
-from pathology.review.study import end_study, reading_order, render_reads, start_study
+from pathology.review.study import (
+    end_study,
+    reading_order,
+    render_reads,
+    start_study,
+    telling_names,
+)
 from pathology.review.verify import verify
 from pathology.review.visible import NEUTRAL_FIELDS, viewer_of, visible
 from pathology.runs import read_readings, read_results
@@ -178,3 +186,30 @@ def test_readers_get_different_orders() -> None:
     counts = [first.count(name) for name in names]
     assert min(counts) > 10  # 40 expected: nobody is always first
     assert max(counts) < 90
+
+
+@pytest.mark.parametrize(
+    ("name", "tells"),
+    [
+        ("case7_3+", True),
+        ("case7_2plus", True),
+        ("HER2-negative_4", True),
+        ("x_score1", True),
+        ("x_IHC_0", True),
+        ("B24-101_A1_HER2", False),
+        ("1_154ae963", False),
+        ("S0123_IHC", False),
+        ("slow_positron", False),
+    ],
+)
+def test_slide_ids_that_tell_a_score_are_known(name: str, tells: bool) -> None:
+    assert bool(telling_names([f"{name}-0123456789"])) is tells
+
+
+def test_a_study_on_telling_names_is_refused_and_others_are_warned(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_names(run, ["B24-101-0123456789"])
+    assert "B24-101-0123456789" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="tell a score"):
+        check_names(run, ["B24-101-0123456789", "case7_3+-0123456789"])

@@ -41,6 +41,9 @@ class OpenGate:
     def states(self, visitor: Visitor) -> Mapping[str, str]:  # noqa: ARG002
         return {}
 
+    def signed(self, visitor: Visitor) -> Mapping[str, str]:  # noqa: ARG002
+        return {}
+
     def order(self, visitor: Visitor) -> Sequence[str] | None:  # noqa: ARG002
         return None
 

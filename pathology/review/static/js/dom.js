@@ -1,5 +1,7 @@
 // Elements are made here and nowhere else: text is always text, so no name can become markup.
 
+import { sentence } from "./format.js";
+
 export function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
@@ -74,7 +76,7 @@ export function ask(title, fields, { action = "Save", danger = false, check } = 
         answer = data;
         box.close();
       } catch (error) {
-        problem.textContent = error.fix ? `${error.message} ${error.fix}` : error.message;
+        problem.textContent = sentence(error);
         problem.hidden = false;
       } finally {
         submit.disabled = false;

@@ -7,7 +7,7 @@ export const STATES = {
   agreed: { text: "Agreed", kind: "info" },
   overridden: { text: "Overridden", kind: "info" },
   second_reader: { text: "Second reader", kind: "warn" },
-  open: { text: "Open", kind: "" },
+  open: { text: "Unread", kind: "" },
   in_review: { text: "In review", kind: "info" },
   second_reader_requested: { text: "Second reader", kind: "warn" },
   signed: { text: "Signed", kind: "good" },
@@ -33,6 +33,17 @@ export function when(text) {
   const date = new Date(text);
   return Number.isNaN(date.getTime()) ? String(text)
     : date.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+}
+
+export const scoreWords = (score) => (score === "not_scorable" ? "not scorable" : score);
+
+export const tierWords = (code) => (code ? `HER2 ${code.replace("her2_", "")}` : "");
+
+// The server's messages and their fixes, each a sentence of its own.
+export function sentence({ message, fix }) {
+  const whole = (text) => (text && !/[.!?]$/.test(text) ? `${text}.` : text || "");
+  const text = whole(message);
+  return [text.charAt(0).toUpperCase() + text.slice(1), whole(fix)].filter(Boolean).join(" ");
 }
 
 export const words = (code) => String(code).replaceAll("_", " ").replaceAll("-", " ");

@@ -1,31 +1,46 @@
 // The panel's first page: score, reasons, patterns, histogram, fields, provenance.
 
 import { el, fill, svg } from "./dom.js";
-import { count, state } from "./format.js";
+import { count, scoreWords, state, tierWords, when } from "./format.js";
 
-export function verdict(host, { reading, before, withheld, signature }) {
+export function verdict(host, { reading, before, withheld, review }) {
   if (withheld) {
     fill(host, el("div", { class: "big" }, el("b", { class: "none", text: "Hidden" })),
       el("p", { class: "clause", text: "Score, heat map and flags are shown after your first read is locked." }));
     return;
   }
   const scored = reading.status === "scored";
-  const changed = before && (before.headline !== reading.headline || before.tier !== reading.tier);
+  const { signature } = review;
+  const said = ({ headline, tier, clause }) => (clause?.startsWith(headline) ? clause : [headline, tier].filter(Boolean).join(" "));
   fill(host,
-    el("div", { class: "big" },
+    signature ? signed(review) : el("div", { class: "big" },
       el("b", { class: scored ? "" : "none", id: "score", text: reading.headline }),
       el("span", { text: reading.tier || (scored ? "" : reading.status_words) })),
-    reading.clause ? el("p", { class: "clause", text: reading.clause }) : null,
-    before ? el("p", { class: "was", id: "was", text: changed
-      ? `In your regions. The run's own reading: ${before.headline} ${before.tier}`.trim()
-      : "In your regions; the run's own reading is the same." }) : null,
+    decided(review, reading),
+    reading.clause ? el("p", { class: "clause" }, signature ? el("b", { text: "Program: " }) : null, reading.clause) : null,
+    before ? el("p", { class: "was", id: "was", text: `Counted in the reviewer's regions. The run's own choice gave ${said(before)}.` }) : null,
     reading.lines.map((line) => el("p", { class: "was", text: line })),
     el("div", { class: "badges" },
       reading.borderline ? el("span", { class: "badge warn", text: "Close to a cut-off" }) : null,
       reading.ish_reflex ? el("span", { class: "badge warn", text: "ISH needed" }) : null,
       reading.region_source === "reviewed" ? el("span", { class: "badge good", text: "Region reviewed" })
         : el("span", { class: "badge", text: "Region not verified" }),
-      signature ? el("span", { class: `badge ${signature.superseded ? "bad" : "good"}`, text: signature.superseded ? "Signature superseded" : "Signed" }) : null));
+      signature ? el("span", { class: "badge good", text: "Signed" }) : null,
+      review.superseded?.length && !signature ? el("span", { class: "badge bad", text: "Signature superseded" }) : null));
+}
+
+// A signature stands above the program's score: what was signed is what the slide is.
+function signed({ signature, addenda, final_score: final }) {
+  const corrected = (addenda || []).filter((item) => item.ihc_score && item.version > signature.version).at(-1);
+  const { by, at } = corrected || signature;
+  return [el("div", { class: "big" }, el("b", { id: "score", class: final === "not_scorable" ? "none" : "", text: scoreWords(final) }), el("span", { text: tierWords((corrected || signature).tier) })),
+    el("p", { class: "was", text: `${corrected ? `Corrected from ${scoreWords(signature.ihc_score)} by addendum,` : "Signed by"} ${by}, ${when(at)}` })];
+}
+
+// An override that nobody has signed yet: said beside the program's score, never in its place.
+function decided({ decision, signature }, reading) {
+  if (signature || !decision || decision.stale || decision.ihc_score === reading.headline) return null;
+  return el("p", { class: "notice decided", text: `${decision.by} overrides to ${scoreWords(decision.ihc_score)}; not signed yet.` });
 }
 
 export function readingPage({ reading, histogram, fields, visit }) {
@@ -89,6 +104,7 @@ function histogramOf({ step, bars }, patterns) {
   picture.append(svg("line", { x1: 0, x2: width, y1: height - foot + 0.5, y2: height - foot + 0.5, stroke: "#9aa2ac" }));
   for (let od = 0; od <= (last + 1) * step + 1e-9; od += 0.2) {
     const x = (od / step) * wide;
+    if (x > width - 12) break; // no room for its label
     picture.append(svg("text", { x, y: height - 4, "text-anchor": od === 0 ? "start" : "middle" }, `${od.toFixed(1)}${od === 0 ? " OD" : ""}`));
   }
   return picture;

@@ -1,13 +1,13 @@
 // The page of one slide: puts viewer, layers, regions, panel and work together.
 
 import { byId, el, fill, svg, announce, toast } from "./dom.js";
-import { getJson, openSession, slidePath } from "./api.js";
+import { getJson, openSession, post, slidePath } from "./api.js";
 import { Eye, join } from "./viewer.js";
 import { Area, Cells, FailedTiles, HeatMap, RunRegions } from "./layers.js";
 import { Regions } from "./regions.js";
 import { cellCard, readingPage, stateBadge, verdict } from "./panel.js";
 import { KINDS, Work } from "./work.js";
-import { state } from "./format.js";
+import { sentence, state } from "./format.js";
 
 const id = decodeURIComponent(location.pathname.split("/").pop());
 const page = { tab: "reading", panel: null, histogram: null, fields: [], slide: null, legend: null };
@@ -28,8 +28,16 @@ function showProblem() {
   const { problem, picture } = page.slide;
   const place = byId("problem");
   place.hidden = !problem && Boolean(picture);
-  if (problem) fill(place, el("p", {}, el("b", { text: problem.message })), el("p", { text: problem.fix }));
+  if (problem) fill(place, el("p", {}, el("b", { text: sentence({ message: problem.message }) })), el("p", { text: problem.fix }),
+    problem.moved ? el("div", { class: "buttons" }, el("button", { type: "button", id: "relink", text: "Look for it", onclick: lookForSlide })) : null);
   else if (!picture) fill(place, el("p", { text: "The run knows neither size nor pixel size of this slide: there is no picture." }));
+}
+
+// The server looks where it was told at its start, and takes the file only if its content is the one that was scored.
+async function lookForSlide(event) {
+  event.target.disabled = true;
+  try { await post(slidePath(id, "/relink"), {}); location.reload(); }
+  catch (error) { event.target.disabled = false; toast(sentence(error), "bad"); }
 }
 
 function toolButton(code, text, key, mark) {
@@ -87,7 +95,7 @@ function showPanel() {
   const same = host.dataset.tab === page.tab;
   const focus = document.activeElement?.id;
   const head = el("div", { class: "verdict" });
-  verdict(head, { reading, before: page.panel?.reviewed ? page.panel.run : null, withheld, signature: work.review.signature });
+  verdict(head, { reading, before: page.panel?.reviewed ? page.panel.run : null, withheld, review: work.review });
   const tabs = el("div", { class: "tabs", role: "tablist", "aria-label": "Panel" }, shown.filter(([code]) => !(withheld && code === "reading")).map(([code, text]) => el("button", {
     type: "button", role: "tab", id: `tab-${code}`, "aria-selected": String(page.tab === code), "aria-controls": "tab-page", tabIndex: page.tab === code ? 0 : -1,
     onclick: () => { page.tab = code; showPanel(); }, onkeydown: onTabKey,
@@ -102,6 +110,26 @@ function showPanel() {
   fill(byId("state"), stateBadge(work.review.status));
 }
 
+// Who else looks at the slide now; asked for again every 20 s, so that two do not work unseen.
+function showEditors() {
+  const others = work.review.editors || [];
+  fill(byId("editors"), others.length ? el("span", { class: "badge warn", text: `Also open: ${others.join(", ")}` }) : null);
+}
+
+async function watch() {
+  if (document.hidden || document.querySelector("dialog[open]")) return;
+  try {
+    const now = await getJson(slidePath(id, "/review"));
+    work.review.editors = now.editors;
+    showEditors();
+    if (now.version !== work.review.version && now.version !== watch.told) {
+      watch.told = now.version;
+      if (regions.dirty) toast(`${now.events?.at(-1)?.user || "Someone"} has changed this slide. Your drawing stays; save it to see the change.`, "bad");
+      else { await reload(); toast(`${now.events?.at(-1)?.user || "Someone"} has changed this slide: it is shown anew.`); }
+    }
+  } catch { /* the next look tells */ }
+}
+
 function onTabKey(event) {
   const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (!step) return;
@@ -114,7 +142,13 @@ function onTabKey(event) {
 
 async function loadCells() {
   try { if (await cells.load(eye.view)) eye.redraw(); }
-  catch (error) { cells.on = false; toast(`${error.message} ${error.fix || ""}`, "bad"); }
+  catch (error) { cells.on = false; toast(sentence(error), "bad"); }
+}
+
+function closeCard() {
+  eye.host.querySelector(".cell-card")?.remove();
+  cells.chosen = null;
+  eye.redraw();
 }
 
 async function pick(at) {
@@ -127,7 +161,7 @@ async function pick(at) {
     const facts = await getJson(slidePath(id, `/cells/${cell.id}`));
     const colour = facts.is_tumour ? cells.patterns[facts.pattern] : "#969696";
     eye.host.querySelector(".cell-card")?.remove();
-    eye.host.append(cellCard(facts, colour, () => pick({ x: -1e6, y: -1e6 })));
+    eye.host.append(cellCard(facts, colour, closeCard));
     announce(`Cell: ${facts.is_tumour ? facts.pattern_label : facts.class}`);
   } catch (error) { toast(error.message, "bad"); }
 }
@@ -140,6 +174,7 @@ async function reload({ conflict = false } = {}) {
   if (dirty) regions.version = work.review.version; // what was drawn stays; it is saved on top of what is there now
   else regions.adopt(work.review.version, work.review.regions?.features || [], page.slide.spacing_um || [1, 1]);
   if (regions.readonly) regions.use("move");
+  showEditors();
   await loadReading();
   showTools();
   showPanel();
@@ -184,7 +219,7 @@ async function openBeside(other) {
   byId("eyes").append(host);
   const second = new Eye(host, slide, page.legend.magnifications, { navigator: false });
   second.addEventListener("open", () => { beside = { eye: second, joined: join(eye, second) }; });
-  if (slide.problem) toast(`${slide.problem.message} ${slide.problem.fix}`, "bad");
+  if (slide.problem) toast(sentence(slide.problem), "bad");
 }
 
 function go(step) {
@@ -196,7 +231,7 @@ function go(step) {
 function toggle(layer) {
   if (!layer) return;
   layer.on = !layer.on;
-  if (layer === cells) loadCells();
+  if (layer === cells) { if (!cells.on) closeCard(); loadCells(); }
   if (page.tab === "layers") showPanel();
   eye.redraw();
 }
@@ -214,6 +249,7 @@ function onKey(event) {
   if (["TEXTAREA", "SELECT"].includes(tagName) || (tagName === "INPUT" && type !== "checkbox" && type !== "range")) return;
   if ((event.ctrlKey || event.metaKey) && event.key === "z") { event.preventDefault(); regions.undo(); return; }
   if (event.ctrlKey || event.metaKey) return;
+  if (event.key === "Escape" && cells.chosen) { closeCard(); return; }
   if (event.key === "Escape") { if (regions.points || regions.tool !== "move") regions.use("move"); else location.assign("/"); return; }
   // Buttons, boxes and sliders keep the keys that work them.
   const own = ["BUTTON", "INPUT", "A"].includes(tagName);
@@ -261,6 +297,8 @@ async function start() {
   if (page.panel === null) page.tab = "review";
   showTools();
   showPanel();
+  showEditors();
+  setInterval(watch, 20_000);
   offerDraft(draft);
   runRegions.load(id).then(() => { runRegions.on = Boolean(review.regions?.version); eye.redraw(); }).catch(() => {});
   announce(`Slide opened. ${state(review.status).text}.`);
@@ -271,4 +309,8 @@ document.addEventListener("keydown", onKey);
 byId("previous").addEventListener("click", () => go(-1));
 byId("next").addEventListener("click", () => go(1));
 byId("companion").addEventListener("change", (event) => openBeside(event.target.value).catch((error) => toast(error.message, "bad")));
-start().catch((error) => toast(`${error.message} ${error.fix || ""}`, "bad"));
+start().catch((error) => {
+  // Nothing can be shown: the reason stands where the slide would, and does not go away.
+  fill(byId("problem"), el("p", {}, el("b", { text: sentence(error) })), el("p", {}, el("a", { href: "/", text: "Back to the work list" })));
+  byId("problem").hidden = false;
+});

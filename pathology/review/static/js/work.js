@@ -2,7 +2,7 @@
 
 import { ask, el, toast } from "./dom.js";
 import { local, post, slidePath, tokenAgain } from "./api.js";
-import { when, words } from "./format.js";
+import { scoreWords, sentence, tierWords, when, words } from "./format.js";
 
 export const KINDS = [
   { code: "tumour", text: "Invasive tumour", short: "Tumour", key: "t" },
@@ -24,7 +24,6 @@ export const CHECKS = [
 
 const field = (label, input) => el("label", { class: "field" }, label, input);
 const options = (rows, chosen) => rows.map(([value, text]) => el("option", { value, text, selected: value === chosen }));
-const scoreWords = (score) => (score === "not_scorable" ? "not scorable" : score);
 
 // Everything that writes passes here: one version, one error path, and the state anew afterwards.
 export class Work {
@@ -44,7 +43,7 @@ export class Work {
 
   async try(action, body, done) {
     try { await this.send(action, body); toast(done); return true; }
-    catch (error) { toast(`${error.message} ${error.fix || ""}`, "bad"); return false; }
+    catch (error) { toast(sentence(error), "bad"); return false; }
   }
 
   get closed() { return ["signed", "addendum"].includes(this.review?.status); }
@@ -113,10 +112,10 @@ export class Work {
     const ticked = this.review.checklist || {};
     const boxes = CHECKS.map(([name, text]) => el("label", { class: "check" }, el("input", { type: "checkbox", name, checked: Boolean(ticked[name]), required: true }), el("span", { text })));
     const done = await ask("Sign", [
-      el("p", {}, "You sign ", el("b", { text: facts }), "."),
+      el("dl", { class: "facts signing" }, facts.map(([name, value]) => [el("dt", { text: name }), el("dd", { text: value })])),
       el("div", { role: "group", "aria-label": "Checklist" }, boxes),
-      field("Note (needed where tiles failed)", el("input", { type: "text", name: "note", maxLength: 500, value: ticked.note || "" })),
-      local() ? field("Token of this start (printed by her2 review)", el("input", { type: "password", name: "token", autocomplete: "off", value: tokenAgain(), required: true }))
+      field("Note (needed where tiles could not be read)", el("input", { type: "text", name: "note", maxLength: 500, value: ticked.note || "" })),
+      local() ? field("Token of this start (filled in; her2 review printed it)", el("input", { type: "password", name: "token", autocomplete: "off", value: tokenAgain(), required: true }))
         : field("Your password", el("input", { type: "password", name: "password", autocomplete: "current-password", required: true })),
     ], { action: "Sign", check: (data) => {
       const checklist = Object.fromEntries(CHECKS.map(([name]) => [name, data[name] === "on"]));
@@ -142,7 +141,7 @@ export class Work {
       el("section", {}, el("h2", { text: "2 · Decision" }),
         decision ? el("p", {}, el("b", { text: decision.kind === "agree" ? `Agreed: ${scoreWords(decision.ihc_score || readingHeadline)}` : `Overridden: ${scoreWords(decision.ihc_score)}` }),
           decision.stale ? el("span", { class: "badge warn", text: "the result has changed since" }) : null, decision.reason ? ` · ${words(decision.reason)}` : "", decision.text ? ` · ${decision.text}` : "") : el("p", { class: "muted", text: "None yet." }),
-        el("div", { class: "buttons" },
+        shut ? null : el("div", { class: "buttons" },
           button("Agree", () => this.agree(), { class: "wide", disabled: shut || regions.dirty }),
           button("Override…", () => this.override(readingHeadline), { class: "wide", disabled: shut || regions.dirty }))),
       el("section", {}, el("h2", { text: "3 · ISH and second reader" }),
@@ -150,11 +149,24 @@ export class Work {
         el("div", { class: "buttons" }, button("Enter ISH…", () => this.ish(), { class: "wide" }),
           button("Second reader…", () => this.secondReader(), { class: "wide", disabled: shut }))),
       el("section", {}, el("h2", { text: "4 · Sign" }),
-        signature ? el("p", { class: `notice ${signature.superseded ? "bad" : "good"}` }, `Signed by ${signature.by} on ${when(signature.at)}.`, signature.superseded ? " The run has scored the slide again since: it has to be signed anew." : "")
+        review.superseded?.length && !signature ? el("p", { class: "notice bad" }, `${review.superseded.at(-1).by} signed ${scoreWords(review.superseded.at(-1).ihc_score)} on ${when(review.superseded.at(-1).at)}. The run has scored the slide again since: it has to be decided and signed anew.`) : null,
+        signature ? el("p", { class: "notice good" }, `${scoreWords(signature.ihc_score)} signed by ${signature.by} on ${when(signature.at)}.`)
           : el("ul", { class: "steps muted" }, CHECKS.map(([, text]) => el("li", {}, "·", el("span", { text })))),
+        (review.addenda || []).map((item) => el("p", { class: "notice" }, el("b", { text: item.ihc_score ? `Addendum, corrected to ${scoreWords(item.ihc_score)}: ` : "Addendum: " }), item.text, el("span", { class: "muted", text: ` ${item.by}, ${when(item.at)}` }))),
         el("div", { class: "buttons" }, shut ? button("Addendum…", () => this.addendum(), { class: "wide" })
-          : button("Sign…", () => this.sign(decision ? `${scoreWords(decision.ihc_score || readingHeadline)}` : ""), { class: "primary wide", disabled: !decision || regions.dirty })),
+          : button("Sign…", () => this.sign(this.#signing(regions, readingHeadline)), { class: "primary wide", disabled: !decision || regions.dirty })),
         !shut && regions.dirty ? el("p", { class: "was muted", text: "Save or discard your regions first." }) : null),
+    ];
+  }
+
+  // What the signature says, and beside it what the program says: both are looked at before signing.
+  #signing(regions, programs) {
+    const { decision } = this.review;
+    const kind = decision.kind === "agree" ? "agrees with the program" : `overrides the program: ${words(decision.reason || "")}`;
+    return [
+      ["You sign", [scoreWords(decision.ihc_score || programs), tierWords(decision.tier)].filter(Boolean).join(", ")],
+      ["This", kind], ["The program's score", programs],
+      ["Counted in", this.review.regions?.version ? `your regions (${regions.shapes.length})` : "the program's choice of tumour"],
     ];
   }
 
@@ -162,12 +174,12 @@ export class Work {
     const text = Object.fromEntries(KINDS.map((kind) => [kind.code, kind.text]));
     const rows = regions.shapes.map((shape, index) => el("li", { class: index === regions.chosen ? "chosen" : "" },
       el("span", { class: "dot", style: { background: regions.palette[shape.kind]?.colour || "#777" } }),
-      el("button", { type: "button", class: "grow", onclick: () => { regions.use("edit"); regions.choose(index); regions.eye.visit(boxOf(shape.rings[0])); } }, `${text[shape.kind] || words(shape.kind)} ${index + 1}`),
+      el("button", { type: "button", class: "grow", onclick: () => { if (!shut) regions.use("edit"); regions.choose(index); regions.eye.visit(boxOf(shape.rings[0])); } }, `${text[shape.kind] || words(shape.kind)} ${index + 1}`),
       el("span", { class: "muted", text: mm2(shape.rings[0]) }),
-      el("button", { type: "button", class: "quiet danger", "aria-label": `Delete region ${index + 1}`, disabled: shut, onclick: () => regions.remove(index), text: "Delete" })));
+      shut ? null : el("button", { type: "button", class: "quiet danger", "aria-label": `Delete region ${index + 1}`, onclick: () => regions.remove(index), text: "Delete" })));
     return [
       rows.length ? el("ul", { class: "work-list" }, rows) : el("p", { class: "muted", text: "None drawn. Choose a kind on the left and draw around an area; or its points with Space and Enter." }),
-      el("div", { class: "buttons" },
+      shut ? null : el("div", { class: "buttons" },
         el("button", { type: "button", id: "save-regions", class: regions.dirty ? "primary wide" : "wide", disabled: shut || !regions.dirty, onclick: () => this.saveRegions(regions), text: "Save and count again" }),
         el("button", { type: "button", disabled: !regions.dirty, onclick: () => regions.discard(), text: "Discard" })),
     ];

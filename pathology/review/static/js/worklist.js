@@ -2,7 +2,7 @@
 
 import { byId, el, fill, announce, toast } from "./dom.js";
 import { getJson, openSession, leave, slidePath } from "./api.js";
-import { count, plural, points, state } from "./format.js";
+import { count, plural, points, scoreWords, sentence, state } from "./format.js";
 
 const CASE_PX = 34;
 const SLIDE_PX = 72;
@@ -109,7 +109,7 @@ function caseNode({ case: row, members }) {
 
 function slideNode({ row, index }) {
   const label = [row.case && `Case ${row.case}`, row.block && `block ${row.block}`, row.name,
-    row.withheld ? "" : row.score || row.status?.replace("_", " "), row.attention_words, state(row.state).text].filter(Boolean).join(", ");
+    row.withheld ? "" : row.signed_score || row.score || row.status?.replace("_", " "), row.attention_words, state(row.state).text].filter(Boolean).join(", ");
   return el("div", {
     class: "slide", role: "option", id: `slide-${row.slide_id}`, "aria-label": label, "aria-setsize": view.slides.length, "aria-posinset": index + 1,
     onclick: () => { view.selected = index; draw(); open(); },
@@ -122,12 +122,24 @@ function slideNode({ row, index }) {
   scoreNode(row),
   el("div", { class: "num", text: row.withheld ? "" : points(row.distance_pp) }),
   el("div", { class: "why" }, row.attention_words || "", row.why ? el("small", { text: row.why, title: row.why }) : null),
-  el("div", { class: "flags" }, (row.flags || []).slice(0, 5).map((flag) => el("span", { class: "badge", text: flag.title }))),
+  el("div", { class: "flags" }, flagBadges(row.flags || [])),
   el("div", {}, el("span", { class: `badge ${state(row.state).kind}`, text: state(row.state).text })));
+}
+
+// Two lines of flags fit a row; the rest is counted, and named in full on the slide's page.
+function flagBadges(flags) {
+  const shown = flags.length > 3 ? flags.slice(0, 2) : flags.slice(0, 3);
+  const rest = flags.slice(shown.length);
+  return [...shown.map((flag) => el("span", { class: "badge", text: flag.title })),
+    rest.length ? el("span", { class: "badge", text: `+${rest.length}`, title: rest.map((flag) => flag.title).join("\n") }) : null];
 }
 
 function scoreNode(row) {
   if (row.withheld) return el("div", { class: "score" }, el("span", { text: "hidden until read" }));
+  if (row.signed_score) {
+    return el("div", { class: "score" }, el("b", { class: row.signed_score === "not_scorable" ? "none" : "", text: scoreWords(row.signed_score) }),
+      el("span", { text: row.signed_score === row.score ? row.tier : `program: ${row.score || "no score"}` }));
+  }
   if (row.status !== "scored") {
     return el("div", { class: "score" }, el("span", { class: "none", text: row.status === "failed" ? "Failed" : "No score" }));
   }
@@ -194,6 +206,7 @@ async function start() {
   view.blinded = content.blinded;
   view.rows = content.rows.map((row) => ({ ...row, text: textOf(row) }));
   byId("run").textContent = content.run + (content.blinded ? " · blinded reading, random order" : "");
+  if (!content.finished) byId("run").after(el("span", { class: "badge warn", role: "status", text: `Unfinished run: ${plural(content.rows.length, "slide")} done so far`, title: "The same `her2 score` command goes on with the rest. Reload to see what was done since." }));
   const before = JSON.parse(sessionStorage.getItem("her2:list") || "null");
   if (before) {
     view.score = byId("score").value = before.score;
@@ -214,4 +227,6 @@ document.addEventListener("keydown", onKey);
 byId("search").addEventListener("input", (event) => { view.search = event.target.value; refresh(); });
 byId("score").addEventListener("change", (event) => { view.score = event.target.value; refresh(); });
 byId("leave").addEventListener("click", () => leave().catch((error) => toast(error.message, "bad")));
-start().catch((error) => toast(`${error.message} ${error.fix || ""}`, "bad"));
+start().catch((error) => {
+  fill(byId("list"), el("p", { class: "empty", role: "alert", text: sentence(error) }));
+});

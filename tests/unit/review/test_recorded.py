@@ -1,0 +1,142 @@
+"""What exports take over from the record of a review."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pydicom
+import pytest
+from reviewing import ADA, PASSWORD, SENIOR, TICKED, Reader, rewrite, square
+from typer.testing import CliRunner
+
+from pathology.cli.app import app
+from pathology.review.context import ReviewContext
+from pathology.review.database import FOLDER, RECORD
+from pathology.review.problems import StoreError
+from pathology.review.recorded import read_recorded
+from pathology.runs import SlideFolder
+
+
+def test_a_run_without_a_record_has_no_decisions_and_gets_no_record(run: Path) -> None:
+    assert read_recorded(run).decisions == {}
+    assert not (run / FOLDER).exists()
+
+
+def test_agreed_signed_overridden_and_open(context: ReviewContext) -> None:
+    ada = Reader(context, ADA)
+    ada.sign("a")
+    ada.act("b", "decision", kind="override", ihc_score="0", tier="her2_null", reason="artefact")
+    found = read_recorded(context.run, organization="Lab").decisions
+    assert set(found) == {"a", "b"}
+    assert (found["a"].state, found["a"].agrees, found["a"].reviewer) == ("signed", True, "Ada")
+    assert found["a"].organization == "Lab"
+    assert [answer for _, answer in found["a"].checklist] == [True, True, True]
+    assert (found["b"].state, found["b"].agrees, found["b"].ihc_score) == ("open", False, "0")
+    assert found["b"].reason == "artefact"
+
+
+def test_the_result_in_the_reviewers_regions_replaces_the_runs_when_signed(
+    context: ReviewContext,
+) -> None:
+    ada = Reader(context, ADA)
+    drawn = [square("Tumor", 0, 0, 300)]
+    ada.act("a", "regions", features=drawn, unit="px")
+    assert read_recorded(context.run).reviewed == {}  # not before the signature
+    ada.sign("a")
+    found = read_recorded(context.run)
+    assert found.reviewed["a"].region_source == "reviewed"
+    stored = SlideFolder(root=context.run, slide_id="a").load()
+    assert stored is not None
+    assert found.reviewed["a"].n_tumour_cells != stored.n_tumour_cells
+    assert found.decisions["a"].run_score == (stored.ihc_score or "no score")
+
+
+def test_scored_again_is_superseded_without_a_word_in_the_record(context: ReviewContext) -> None:
+    Reader(context, ADA).sign("a")
+    events = len(context.store.events("a"))
+    rewrite(context.run, "a", h_score=1.0)
+    found = read_recorded(context.run)
+    assert found.decisions["a"].state == "superseded"
+    assert found.reviewed == {}
+    assert len(context.store.events("a")) == events
+
+
+def test_an_addendum_corrects_the_score_that_goes_out(context: ReviewContext) -> None:
+    Reader(context, ADA).sign("a")
+    signed = read_recorded(context.run).decisions["a"].ihc_score
+    other = "3+" if signed != "3+" else "2+"
+    Reader(context, SENIOR).act("a", "addendum", text="second look", ihc_score=other)
+    decision = read_recorded(context.run).decisions["a"]
+    assert decision.ihc_score == other
+    assert not decision.agrees
+    assert str(signed) in decision.reason
+    assert "second look" in decision.comment
+
+
+def test_no_signature_is_taken_from_a_broken_chain(context: ReviewContext) -> None:
+    Reader(context, ADA).sign("a")
+    context.close()
+    with sqlite3.connect(context.run / FOLDER / RECORD) as connection:
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(
+            "UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'Ada', 'Eve') AS BLOB)"
+        )
+    with pytest.raises(StoreError, match="broken at event 1"):
+        read_recorded(context.run)
+
+
+def test_exports_say_what_was_signed(context: ReviewContext, tmp_path: Path) -> None:
+    ada = Reader(context, ADA)
+    ada.act("a", "regions", features=[square("Tumor", 0, 0, 300)], unit="px")
+    ada.act("a", "decision", kind="override", ihc_score="0", tier="her2_null", reason="artefact")
+    ada.act("a", "sign", checklist=TICKED, password=PASSWORD, note="looked at the glass slide")
+    args = ["export", str(context.run), "--to", "html,dicom-sr,fhir,tables", "--names", "original"]
+    runner = CliRunner()
+    done = runner.invoke(app, [*args, "--out", str(tmp_path / "x"), "--organization", "Lab"])
+    assert done.exit_code == 0, done.output
+    assert "1 signed" in done.output
+    page = (tmp_path / "x" / "html" / "a.html").read_text()
+    assert "Signed by Ada on" in page
+    assert "run&#39;s own regions" in page
+    signed, unsigned = (
+        pydicom.dcmread(tmp_path / "x" / "dicom-sr" / f"{name}.sr.dcm") for name in "ab"
+    )
+    assert (signed.VerificationFlag, signed.PreliminaryFlag) == ("VERIFIED", "PRELIMINARY")
+    assert signed.VerifyingObserverSequence[0].VerifyingOrganization == "Lab"
+    assert unsigned.VerificationFlag == "UNVERIFIED"
+    bundle = json.loads((tmp_path / "x" / "fhir" / "a.fhir.json").read_text())
+    resources = [entry["resource"] for entry in bundle["entry"]]
+    states = {item["status"] for item in resources if "status" in item}
+    assert states == {"preliminary"}
+    assert "Signed by Ada" in resources[-1]["conclusion"]
+    slides = (tmp_path / "x" / "tables" / "slides.csv").read_text()
+    assert "reviewed" in slides
+    # Without an organization nobody has verified in DICOM's sense; left out, nobody has looked.
+    done = runner.invoke(app, [*args, "--out", str(tmp_path / "y")])
+    assert "UNVERIFIED" in done.output
+    plain = pydicom.dcmread(tmp_path / "y" / "dicom-sr" / "a.sr.dcm")
+    assert plain.VerificationFlag == "UNVERIFIED"
+    runner.invoke(app, [*args, "--out", str(tmp_path / "z"), "--no-review"])
+    assert "Not reviewed" in (tmp_path / "z" / "html" / "a.html").read_text()
+
+
+def test_the_record_is_read_without_the_extra(context: ReviewContext) -> None:
+    Reader(context, ADA).sign("a")
+    code = (
+        "import sys\n"
+        "for name in ('fastapi', 'starlette', 'uvicorn'): sys.modules[name] = None\n"
+        "from pathlib import Path\n"
+        "from pathology.review.recorded import read_recorded\n"
+        "print(read_recorded(Path(sys.argv[1])).decisions['a'].state)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(context.run)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "signed"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 
 from pathology.errors import OutputError
+from pathology.runs.lock import RunLock
 from pathology.training.cells.task import CellTask
 from pathology.training.config import TrainingConfig
 from pathology.training.engine.distributed import Ranks, join_ranks
@@ -133,11 +136,19 @@ def _train(
     task = make_task(config, cache)
     task.check()
     folder = run_folder(config, out)
+    with _alone(folder) if ranks.first else nullcontext():
+        if ranks.first:
+            _make_folder(folder, anew=not resume)
+        ranks.wait()
+        return _run_to_bundle(config, task, ranks, out, until=until)
+
+
+def _run_to_bundle(
+    config: TrainingConfig, task: Task, ranks: Ranks, out: Path, *, until: float
+) -> Path | None:
+    folder = run_folder(config, out)
     checkpoint = folder / CHECKPOINT_FILE
     state = TrainingState(config, task, ranks, data=task.data)
-    if ranks.first:
-        _make_folder(folder, anew=not resume)
-    ranks.wait()
     if checkpoint.is_file():
         before = state.load(checkpoint, config)
         if ranks.first:
@@ -189,16 +200,35 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a folder: two would write one checkpoint in turns."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_made(folder, error) from error
+    # Beside the folder, which a training that starts anew takes away.
+    lock = RunLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _make_folder(folder: Path, *, anew: bool) -> None:
     try:
         if anew and folder.is_dir():
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be made ({error.strerror or error})",
-            fix="Give a folder that may be written as --out.",
-        ) from error
+        raise _not_made(folder, error) from error
+
+
+def _not_made(folder: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{folder}: cannot be made ({error.strerror or error})",
+        fix="Give a folder that may be written as --out.",
+    )
 
 
 def _deadline(max_minutes: float | None) -> float:

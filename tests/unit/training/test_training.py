@@ -3,15 +3,18 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pathology.assets import config_path, configs_dir
-from pathology.errors import ConfigError
+from pathology.errors import ConfigError, OutputError
+from pathology.runs.lock import RunLock
 from pathology.training.config import TrainingConfig, load_training_config
 from pathology.training.engine.journal import LOG_FILE, Journal
+from pathology.training.run import CHECKPOINT_FILE, run_folder, train_bundle
 
 
 def write(folder: Path, text: str) -> Path:
@@ -147,3 +150,19 @@ def test_curves_are_written(tmp_path: Path) -> None:
     with Journal(tmp_path, step=0) as journal:
         journal.write("train", 1, {"total": 1.0})
     assert any(path.stat().st_size > 0 for path in (tmp_path / "tensorboard").iterdir())
+
+
+def test_two_trainings_do_not_share_a_folder(
+    tmp_path: Path, make_config: Callable[..., TrainingConfig]
+) -> None:
+    config = make_config()
+    folder = run_folder(config, tmp_path)
+    folder.mkdir(parents=True)
+    (folder / CHECKPOINT_FILE).write_bytes(b"of the other training")
+    lock = RunLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        with pytest.raises(OutputError, match=f"process {os.getpid()} .* is working"):
+            train_bundle(config, tmp_path, resume=False)
+    finally:
+        lock.release()
+    assert (folder / CHECKPOINT_FILE).read_bytes() == b"of the other training"

@@ -77,6 +77,30 @@ def test_an_addendum_corrects_the_score_that_goes_out(context: ReviewContext) ->
     assert "second look" in decision.comment
 
 
+def test_tiers_and_not_scorable_go_out_as_they_were_signed(context: ReviewContext) -> None:
+    ada = Reader(context, ADA)
+    ada.act(
+        "a", "decision", kind="override", ihc_score="0", tier="her2_ultralow", reason="artefact"
+    )
+    ada.act("a", "sign", checklist=TICKED, password=PASSWORD, note="looked at the glass slide")
+    ada.act("b", "decision", kind="override", ihc_score="not_scorable", reason="artefact")
+    found = read_recorded(context.run).decisions
+    assert (found["a"].ihc_score, found["a"].her2_tier) == ("0", "her2_ultralow")
+    assert (found["b"].ihc_score, found["b"].not_scorable, found["b"].said) == (
+        None,
+        True,
+        "not scorable",
+    )
+    ada.act("b", "sign", checklist=TICKED, password=PASSWORD, note="looked at the glass slide")
+    assert read_recorded(context.run).decisions["b"].headline.endswith(": not scorable")
+    Reader(context, SENIOR).act(
+        "a", "addendum", text="second look", ihc_score="0", tier="her2_null"
+    )
+    corrected = read_recorded(context.run).decisions["a"]
+    assert corrected.her2_tier == "her2_null"
+    assert "0 (her2_ultralow) was signed" in corrected.reason
+
+
 def test_no_signature_is_taken_from_a_broken_chain(context: ReviewContext) -> None:
     Reader(context, ADA).sign("a")
     context.close()

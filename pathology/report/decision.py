@@ -142,7 +142,7 @@ class Decision:
         ...          reason="artefact", at="2026-01-05T09:30:00+00:00").headline
         'Signed by A. Reader on 2026-01-05 09:30 UTC: 1+'
         """
-        said = self.said
+        said = f"{self.said} ({self.tier})" if self.tier else self.said
         who = self.reviewer or "a reviewer"
         if self.state == "signed":
             return f"Signed by {who} on {_time(self.at)}: {said}"

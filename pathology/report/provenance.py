@@ -11,6 +11,11 @@ from pathology.runs.result import SlideResult
 __all__ = ["provenance_rows", "quality_rows"]
 
 _CONTROL = {"not_assessed": "not assessed", "passed": "passed", "failed": "failed"}
+_STAIN = {
+    "h_dab": "haematoxylin and DAB",
+    "not_ihc": "not haematoxylin and DAB",
+    "unchecked": "not checked",
+}
 _MPP_SOURCE = {
     "header": "file header",
     "manifest": "manifest",
@@ -39,7 +44,7 @@ def quality_rows(result: SlideResult) -> list[tuple[str, str]]:
         ("Tiles", _tiles(result)),
         ("In situ cells left out", _whole(result.n_in_situ_excluded)),
         ("Upper bound of stained cells", _percentage(result.ultralow_upper_pct)),
-        ("Stain check", result.stain_check.verdict if result.stain_check else None),
+        ("Stain check", _STAIN.get(result.stain_check.verdict) if result.stain_check else None),
         ("Glass (R, G, B)", _white(result)),
     ]
     for name, value in result.qc.items():

@@ -160,8 +160,7 @@ def write_html(job: ExportJob, folder: Path, *, fields: bool = True) -> list[Pat
         written.append(path)
         job.step(slide.result.slide_id)
     index = folder / INDEX
-    results = [slide.result for slide in job.slides]
-    atomic_write_bytes(index, render_index(results, name=job.run_name).encode())
+    atomic_write_bytes(index, render_index(job.slides, name=job.run_name).encode())
     return [*written, index]
 
 
@@ -225,19 +224,19 @@ def render_slide(
     )
 
 
-def render_index(results: Sequence[SlideResult], *, name: str) -> str:
+def render_index(slides: Sequence[ExportSlide], *, name: str) -> str:
     """Return the index of a run, ordered by who needs a look first.
 
     Parameters
     ----------
-    results
+    slides
         The slides, in the order of the table.
     name
         Name of the run.
     """
-    groups = []
+    groups, results = [], [slide.result for slide in slides]
     for rank, title in enumerate(_GROUPS):
-        rows = [_index_row(result) for result in results if attention_rank(result) == rank]
+        rows = [_index_row(slide) for slide in slides if attention_rank(slide.result) == rank]
         if rows:
             groups.append({"title": title, "rows": rows})
     tally = [(label, _count(results, score)) for label, score in _SCORES]
@@ -246,7 +245,13 @@ def render_index(results: Sequence[SlideResult], *, name: str) -> str:
     return (
         page_environment()
         .get_template("index.html.j2")
-        .render(name=name, total=len(results), tally=tally, groups=groups)
+        .render(
+            name=name,
+            total=len(results),
+            tally=tally,
+            groups=groups,
+            reviewed=any(slide.decision for slide in slides),
+        )
     )
 
 
@@ -257,11 +262,13 @@ def _count(results: Sequence[SlideResult], score: str) -> int:
     return sum(result.ihc_score == score for result in results)
 
 
-def _index_row(result: SlideResult) -> dict[str, Any]:
+def _index_row(slide: ExportSlide) -> dict[str, Any]:
+    result = slide.result
     facts = Facts(result=result)
     why = facts.clause or ", ".join(reason_words(code).title for code in result.reasons)
     return {
         "result": result,
+        "said": slide.decision,
         "facts": facts,
         "link": quote(f"{result.slide_id}.html"),
         "colour": css(STATUS_COLOURS[result.status]),

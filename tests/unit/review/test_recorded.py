@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import openpyxl
 import pydicom
+import pypdfium2
 import pytest
 from reviewing import ADA, PASSWORD, SENIOR, TICKED, Reader, rewrite, square
 from typer.testing import CliRunner
@@ -101,7 +103,12 @@ def test_tiers_and_not_scorable_go_out_as_they_were_signed(context: ReviewContex
     assert "0 (her2_ultralow) was signed" in corrected.reason
 
 
-def test_no_signature_is_taken_from_a_broken_chain(context: ReviewContext) -> None:
+def _program(words: list[str]) -> subprocess.CompletedProcess[str]:
+    code = f"import sys; sys.argv = {words!r}; from pathology.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_no_signature_is_taken_from_a_broken_chain(context: ReviewContext, tmp_path: Path) -> None:
     Reader(context, ADA).sign("a")
     context.close()
     with sqlite3.connect(context.run / FOLDER / RECORD) as connection:
@@ -114,6 +121,70 @@ def test_no_signature_is_taken_from_a_broken_chain(context: ReviewContext) -> No
         )
     with pytest.raises(StoreError, match="broken at event 1"):
         read_recorded(context.run)
+    # Nor does an export: it writes nothing, says where and what to do, and does as it is told.
+    args = ["her2", "export", str(context.run), "--to", "pdf,fhir", "--out", str(tmp_path / "x")]
+    done = _program(args)
+    assert done.returncode == 2, done.stderr
+    for words in ("review.sqlite", "broken at event 1", "--no-review"):
+        assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "x").exists()
+    done = _program([*args, "--no-review"])
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "x" / "pdf").iterdir())) == 3
+
+
+def test_every_export_shows_both_scores_and_what_is_void(
+    context: ReviewContext, tmp_path: Path
+) -> None:
+    ada = Reader(context, ADA)
+    for name in "ab":
+        ada.act(name, "decision", kind="override", ihc_score="1+", tier="her2_low",
+                reason="artefact", text="edges")  # fmt: skip
+        ada.act(name, "sign", checklist=TICKED, password=PASSWORD, note="looked at the glass")
+    rewrite(context.run, "b", h_score=1.0)
+    stored = SlideFolder(root=context.run, slide_id="a").load()
+    assert stored is not None
+    run_score = str(stored.ihc_score)
+    assert run_score != "1+"
+    args = ["export", str(context.run), "--names", "original", "--out", str(tmp_path)]
+    kinds = "html,pdf,tables,xlsx,dicom-sr,fhir"
+    done = CliRunner().invoke(app, [*args, "--to", kinds, "--organization", "Lab"])
+    assert done.exit_code == 0, done.output
+    assert "1 signed, 0 open, 1 superseded" in done.output
+    for name, state, line in (
+        ("a", "signed", "Signed by Ada on"),
+        ("b", "superseded", "Not signed any more: scored again after Ada had signed 1+"),
+    ):
+        texts = _words_of(tmp_path, name)
+        assert set(texts) == set(kinds.split(","))
+        for kind, text in texts.items():
+            for words in (run_score, "1+", state, "artefact"):
+                assert words in text, (kind, words)
+            assert line in text or kind in ("tables", "xlsx", "dicom-sr"), kind
+        report = pydicom.dcmread(tmp_path / "dicom-sr" / f"{name}.sr.dcm")
+        assert (report.VerificationFlag == "VERIFIED") == (state == "signed")
+    index = (tmp_path / "html" / "index.html").read_text()
+    assert "<b>1+</b>" in index
+    assert "superseded: the slide was scored again" in index
+
+
+def _words_of(folder: Path, name: str) -> dict[str, str]:
+    """Return what a slide's file of each kind says, or its row of the tables."""
+    document = pypdfium2.PdfDocument(folder / "pdf" / f"{name}.pdf")
+    pages = " ".join(" ".join(page.get_textpage().get_text_range() for page in document).split())
+    document.close()
+    rows = list(openpyxl.load_workbook(folder / "xlsx" / "cohort.xlsx")["slides"].values)
+    report = pydicom.dcmread(folder / "dicom-sr" / f"{name}.sr.dcm")
+    table = (folder / "tables" / "slides.csv").read_text().splitlines()
+    return {
+        "html": (folder / "html" / f"{name}.html").read_text(),
+        "pdf": pages,
+        "tables": next(line for line in table if line.startswith(f"{name},")),
+        "xlsx": " ".join(str(cell) for cell in next(row for row in rows if row[0] == name)),
+        "dicom-sr": " ".join(str(item.value) for item in report.iterall() if item.VR != "SQ"),
+        "fhir": (folder / "fhir" / f"{name}.fhir.json").read_text(),
+    }
 
 
 def test_exports_say_what_was_signed(context: ReviewContext, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from pathology.report.folders import export_folder
 from pathology.report.job import ExportJob, ExportOptions, ExportSlide, gather_job
 from pathology.report.palette import PATTERN_COLOURS, PATTERN_LABELS, STATUS_COLOURS, css
 from pathology.report.pictures import Figure
-from pathology.report.provenance import provenance_rows, quality_rows
+from pathology.report.provenance import limits, provenance_rows, quality_rows
 from pathology.report.stored import read_scene_or_reason
 from pathology.report.words import (
     RESEARCH_USE_ONLY,
@@ -220,6 +220,7 @@ def render_slide(
             spread=spread,
             quality=quality_rows(result),
             provenance=provenance_rows(result),
+            limits=limits(result),
         )
     )
 

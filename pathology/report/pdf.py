@@ -53,7 +53,7 @@ from pathology.report.pdf_parts import (
 )
 from pathology.report.pdf_verdict import reading_card, signature_block, verdict_card
 from pathology.report.pictures import Figure
-from pathology.report.provenance import provenance_rows, quality_rows
+from pathology.report.provenance import limits, provenance_rows, quality_rows
 from pathology.report.stored import read_scene_or_reason
 from pathology.report.words import (
     RESEARCH_USE_ONLY,
@@ -119,7 +119,7 @@ def render_pdf(slide: ExportSlide, job: ExportJob) -> bytes:
         leftMargin=MARGIN_MM * mm,
         rightMargin=MARGIN_MM * mm,
         topMargin=20 * mm,
-        bottomMargin=22 * mm,
+        bottomMargin=20 * mm,
         title=f"HER2 IHC {Facts(result=slide.result).headline}, {slide.result.slide_id}",
         author=f"her2-ihc {__version__}",
         subject=RESEARCH_USE_ONLY,
@@ -222,7 +222,7 @@ def _flags(result: SlideResult) -> list[Any]:
     if not result.flags:
         return []
     lines = [paragraph(f"•  {flag_words(name).sentence} ({name})", 8.5) for name in result.flags]
-    return [heading("Flags"), *lines]
+    return [KeepTogether([heading("Flags"), *lines])]
 
 
 def _pictures(slide: ExportSlide) -> list[Any]:
@@ -247,7 +247,7 @@ def _pictures(slide: ExportSlide) -> list[Any]:
 
 def _figure(title: str, figure: Figure, *, wide_mm: float) -> list[Any]:
     parts = [heading(title, wide_mm), Spacer(1, 1.5 * mm)]
-    parts.append(picture(figure.image, width_mm=wide_mm, height_mm=92))
+    parts.append(picture(figure.image, width_mm=wide_mm, height_mm=84))
     names = zip(PATTERN_LABELS, PATTERN_COLOURS, strict=True)
     rows = [(name, rgb, False) for name, rgb in names] if figure.notes else []
     parts.append(Spacer(1, 1.5 * mm))
@@ -280,7 +280,7 @@ def _fields(slide: ExportSlide, job: ExportJob) -> list[Any]:
 
 def _pair(field: ExampleField) -> Any:
     images = [Image.open(io.BytesIO(png)) for png in (field.plain, field.png)]
-    cells: list[Any] = [picture(image, width_mm=68, height_mm=51) for image in images]
+    cells: list[Any] = [picture(image, width_mm=66, height_mm=47) for image in images]
     name, _, rest = field.caption.partition(": ")
     cells.append([paragraph(name, 8.5, bold=True), paragraph(rest, 8, rgb=MUTED)])
     table = Table([cells], colWidths=[70 * mm, 70 * mm, (CONTENT_MM - 140) * mm])
@@ -292,7 +292,7 @@ def _tables(result: SlideResult) -> list[Any]:
     story: list[Any] = []
     quality = quality_rows(result)
     if quality:
-        table = key_table(quality, columns=2, key_mm=44)
+        table = key_table(quality, columns=2, key_mm=40)
         story.append(KeepTogether([heading("Quality control"), table]))
     rows = provenance_rows(result)
     short = [row for row in rows if len(row[1]) < 44]
@@ -300,5 +300,8 @@ def _tables(result: SlideResult) -> list[Any]:
     if len(short) < len(rows):
         parts.append(key_table([row for row in rows if row not in short], key_mm=30))
     story.append(KeepTogether(parts))
+    if limits(result):
+        words = paragraph(limits(result), 7.5, rgb=MUTED)
+        story.append(KeepTogether([heading("Limits"), words]))
     story += [paragraph(f"Note: {warning}", 8, rgb=MUTED) for warning in result.warnings]
     return story

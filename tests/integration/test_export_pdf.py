@@ -88,6 +88,7 @@ def test_the_report_says_what_the_result_says(run: Path, named: dict[str, bytes]
         assert part in text
     for word in ("trastuzumab", "eligib", "treat", "therapy"):
         assert word not in text.lower()
+    assert "LIMITS The cut-offs of density are not calibrated to a laboratory." in text
     assert "No tissue found" in " ".join(texts(named[REFUSED]))
     assert "slides/gone <b>.png: empty file" in " ".join(texts(named[FAILED]))
 

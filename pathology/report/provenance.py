@@ -63,7 +63,7 @@ def limits(result: SlideResult) -> str:
     Examples
     --------
     >>> slide = SlideResult(slide_id="a", path="a", status="not_scorable", reasons=("no_tissue",),
-    ...                     model="her2-cells/0.2.2")
+    ...                     model="a/1", model_sha256="0" * 64)
     >>> limits(slide).partition(". ")[0]
     'The cut-offs of density are not calibrated to a laboratory'
     """

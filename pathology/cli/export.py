@@ -84,8 +84,8 @@ def export(
         typer.Option(
             "--origin",
             metavar="WHERE",
-            help="Where GeoJSON coordinates begin: bounds (the scanned part that the header of "
-            "MIRAX and other slides names, as QuPath counts) or level0.",
+            help="Where coordinates in GeoJSON and DICOM begin: bounds (the scanned part that the "
+            "header of MIRAX and other slides names, as QuPath counts) or level0.",
         ),
     ] = "bounds",
     organization: Annotated[

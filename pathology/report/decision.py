@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from pathology.runs.row import IhcScore
+from pathology.report.palette import TIER_LABELS
+from pathology.runs.row import Her2Tier, IhcScore
 
 __all__ = ["Decision", "DecisionState"]
 
@@ -35,8 +36,10 @@ class Decision:
         ``open``, ``signed`` or ``superseded``.
     agrees
         Whether the reviewer agrees with the program's score.
-    ihc_score
-        The reviewer's score; None where the reviewer gave none.
+    ihc_score, her2_tier
+        The reviewer's score and tier; None where the reviewer gave none.
+    not_scorable
+        Whether the reviewer says that the slide cannot be scored; there is no score then.
     reason
         Why the reviewer differs, in words; needed where ``agrees`` is False.
     comment
@@ -49,7 +52,8 @@ class Decision:
     Raises
     ------
     ValueError
-        If somebody disagrees without a reason, or signs without a name or a time.
+        If somebody disagrees without a reason, signs without a name or a time, or gives a score to
+        a slide that cannot be scored.
 
     Examples
     --------
@@ -62,6 +66,8 @@ class Decision:
     state: DecisionState
     agrees: bool
     ihc_score: IhcScore | None = None
+    her2_tier: Her2Tier | None = None
+    not_scorable: bool = False
     run_score: str = ""
     organization: str = ""
     reason: str = ""
@@ -74,11 +80,57 @@ class Decision:
             raise ValueError("a decision against the program's score needs its reason")
         if self.state != "open" and not (self.reviewer and self.at):
             raise ValueError("a signed decision needs the name of the reviewer and the time")
+        if self.not_scorable and self.ihc_score is not None:
+            raise ValueError("a slide that cannot be scored has no score")
 
     @property
     def signed(self) -> bool:
         """Whether the decision is signed and still holds."""
         return self.state == "signed"
+
+    @property
+    def said(self) -> str:
+        """The reviewer's score in words; never a low score where there is none.
+
+        Examples
+        --------
+        >>> Decision(reviewer="A", state="open", agrees=True, not_scorable=True).said
+        'not scorable'
+        """
+        if self.not_scorable:
+            return "not scorable"
+        return self.ihc_score or "no score"
+
+    @property
+    def tier(self) -> str:
+        """The reviewer's tier for readers, or an empty text."""
+        return "" if self.her2_tier is None else TIER_LABELS[self.her2_tier]
+
+    @property
+    def state_words(self) -> str:
+        """What the state means, in words."""
+        return {
+            "open": "looked at, not signed",
+            "signed": "signed",
+            "superseded": "superseded: the slide was scored again after the signature",
+        }[self.state]
+
+    @property
+    def signature(self) -> str:
+        """The signature in one line, or that there is none.
+
+        Examples
+        --------
+        >>> Decision(reviewer="A. Reader", state="open", agrees=True).signature
+        'Not signed.'
+        """
+        if self.state == "open":
+            return "Not signed."
+        where = f", {self.organization}" if self.organization else ""
+        when = f"Signed electronically by {self.reviewer}{where}, {_time(self.at)}"
+        if self.state == "superseded":
+            return f"{when}: not valid any more, the slide was scored again since."
+        return f"{when}. The record of the review holds the signature."
 
     @property
     def headline(self) -> str:
@@ -90,7 +142,7 @@ class Decision:
         ...          reason="artefact", at="2026-01-05T09:30:00+00:00").headline
         'Signed by A. Reader on 2026-01-05 09:30 UTC: 1+'
         """
-        said = self.ihc_score or "no score"
+        said = f"{self.said} ({self.tier})" if self.tier else self.said
         who = self.reviewer or "a reviewer"
         if self.state == "signed":
             return f"Signed by {who} on {_time(self.at)}: {said}"
@@ -100,14 +152,9 @@ class Decision:
 
     def rows(self) -> list[tuple[str, str]]:
         """Return name and value of everything that was recorded, for a table."""
-        words = {
-            "open": "looked at, not signed",
-            "signed": "signed",
-            "superseded": "superseded: the slide was scored again after the signature",
-        }
         rows = [
             ("Reviewer", ", ".join(part for part in (self.reviewer, self.organization) if part)),
-            ("State", words[self.state]),
+            ("State", self.state_words),
             ("Program's score", "agreed" if self.agrees else "overridden"),
             ("Program's score in the run's own regions", self.run_score),
             (
@@ -116,7 +163,7 @@ class Decision:
                 if self.run_score
                 else "",
             ),
-            ("Reviewer's score", self.ihc_score or "none given"),
+            ("Reviewer's score", f"{self.said} ({self.tier})" if self.tier else self.said),
             ("Reason", self.reason),
             ("Comment", self.comment),
             ("Time", _time(self.at)),

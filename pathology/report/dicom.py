@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from highdicom import SpecimenDescription
 from highdicom.sr import CodedConcept
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -35,6 +36,7 @@ __all__ = [
     "SCORE_ANSWERS",
     "derive_uid",
     "finish",
+    "one_line",
     "pattern_code",
     "person_name",
     "private_code",
@@ -48,6 +50,7 @@ MANUFACTURER: Final = "her2-ihc"
 PRIVATE: Final = "99HER2IHC"
 #: VL Whole Slide Microscopy Image Storage.
 _WSI_CLASS: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
+_UTC: Final = "+0000"
 SCORE_ANSWERS: Final = {
     score: CodedConcept(code, "LN", meaning) for score, (code, meaning) in ANSWERS.items()
 }
@@ -94,7 +97,18 @@ def person_name(name: str) -> str:
     >>> person_name("A. Reader")
     'A. Reader^'
     """
-    return "".join(" " if sign in "^=\\" else sign for sign in name)[:63] + "^"
+    return "".join(" " if sign in "^=" else sign for sign in one_line(name))[:63] + "^"
+
+
+def one_line(text: str) -> str:
+    r"""Return a text for an element of one value and 64 letters (VR LO).
+
+    Examples
+    --------
+    >>> one_line("A\\B\n")
+    'A B'
+    """
+    return "".join(" " if sign == "\\" or sign < " " else sign for sign in text).strip()[:64]
 
 
 def source_image(slide: ExportSlide, job: ExportJob) -> Dataset:
@@ -144,28 +158,52 @@ def _derived_image(slide: ExportSlide, job: ExportJob) -> Dataset:
     image.StudyInstanceUID = derive_uid("study", case)
     image.FrameOfReferenceUID = derive_uid("frame of reference", result.slide_id)
     image.Modality = "SM"
-    image.PatientID = case[:64]
+    image.PatientID = one_line(case)
     image.PatientName = person_name(case)
     image.PatientBirthDate = image.PatientSex = image.AccessionNumber = ""
-    image.StudyID = image.ReferringPhysicianName = ""
+    image.ReferringPhysicianName = ""
+    # At most 16 characters, and needed by media with a directory of studies.
+    image.StudyID = derive_uid("study", case)[-16:]
     image.StudyDate, image.StudyTime = when(job.made_at)
+    image.TimezoneOffsetFromUTC = _UTC
     image.SpecificCharacterSet = "ISO_IR 192"
-    image.ContainerIdentifier = result.slide_id[:64]
+    image.ContainerIdentifier = one_line(result.slide_id)
+    image.IssuerOfTheContainerIdentifierSequence = []
+    image.ContainerTypeCodeSequence = []
+    name = one_line(result.block_id or result.slide_id)
+    image.SpecimenDescriptionSequence = [
+        SpecimenDescription(specimen_id=name, specimen_uid=derive_uid("specimen", result.slide_id))
+    ]
     if job.names is not None:
         image.PatientIdentityRemoved = "YES"
         image.DeidentificationMethod = "Keyed pseudonyms, derived UIDs"
     return image
 
 
-def when(text: str | None) -> tuple[str, str]:
-    """Return date and time as DICOM writes them; empty where the time is not known."""
+def when(text: str | None, offset: str = _UTC) -> tuple[str, str]:
+    """Return date and time as DICOM writes them; empty where the time is not known.
+
+    Parameters
+    ----------
+    text
+        ISO 8601.
+    offset
+        Offset from UTC of what is returned, as DICOM writes it.
+
+    Examples
+    --------
+    >>> when("2026-01-05T23:30:00-02:00"), when("2026-01-05T23:30:00Z", "+0100")
+    (('20260106', '013000'), ('20260106', '003000'))
+    """
     if text is None:
         return "", ""
     moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(datetime.strptime(offset, "%z").tzinfo)
     return moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
 
 
-def finish(made: Any, job: ExportJob) -> None:
+def finish(made: Any, job: ExportJob, image: Dataset) -> None:
     """Give an object the time of the run, what it may be used for, and the meaning of its codes.
 
     Parameters
@@ -174,15 +212,20 @@ def finish(made: Any, job: ExportJob) -> None:
         An object of highdicom; changed in place, so that the same run gives the same bytes.
     job
         The run.
+    image
+        What it refers to: dates and times of the study say in which zone they are, or do not.
     """
-    date, time = when(job.made_at)
+    offset = str(image.get("TimezoneOffsetFromUTC") or "")
+    if offset:
+        made.TimezoneOffsetFromUTC = offset
+    date, time = when(job.made_at, offset or _UTC)
     # Type 1 elements: where the run's end is not known, the earliest date stands for "unknown".
     made.InstanceCreationDate = made.ContentDate = date or "19000101"
     made.InstanceCreationTime = made.ContentTime = time or "000000"
     for equipment in made.get("ContributingEquipmentSequence", []):
         # The library notes the present moment here.
         if "ContributionDateTime" in equipment:
-            equipment.ContributionDateTime = made.ContentDate + made.ContentTime
+            equipment.ContributionDateTime = f"{made.ContentDate}{made.ContentTime}{offset or _UTC}"
     made.ContentQualification = "RESEARCH"
     made.SeriesDescription = f"HER2 IHC, {RESEARCH_USE_ONLY.lower()}"
     made.SoftwareVersions = __version__

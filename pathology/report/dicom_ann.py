@@ -90,7 +90,8 @@ def make_annotations(
     Returns
     -------
     highdicom.ann.MicroscopyBulkSimpleAnnotations or None
-        Coordinates are level-0 pixels from the corner of the whole level, x first.
+        Coordinates are level-0 pixels, x first, from where the run's exports begin to count. The
+        corner of a pixel is a whole number: 0.5 is the centre of the first.
     """
     path, spacing = slide.folder / CELLS, slide.spacing
     if spacing is None or TILE_FLAG in slide.source.flags or not path.is_file():
@@ -102,7 +103,7 @@ def make_annotations(
     if "evaluable" in read_schema_names(path):
         parts = read_cell_columns(path, ["evaluable"])
         counted = np.concatenate([part["evaluable"] for part in parts])
-    scale = np.array([spacing.x, spacing.y])
+    frame = (np.array([spacing.x, spacing.y]), np.array(job.offset_px(slide), dtype=np.float64))
     groups: list[AnnotationGroup] = []
     for label, colour, chosen in _classes(cells, counted):
         # A cell without an outline has a centre all the same.
@@ -110,10 +111,12 @@ def make_annotations(
         for shape, rows in (("POLYGON", chosen & outlined), ("POINT", chosen & ~outlined)):
             if rows.any():
                 number = len(groups) + 1
-                groups.append(_group(slide, number, label, colour, cells.take(rows), shape, scale))
+                groups.append(_group(slide, number, label, colour, cells.take(rows), shape, frame))
+    image = source_image(slide, job)
     made = MicroscopyBulkSimpleAnnotations(
-        source_images=[source_image(slide, job)],
+        source_images=[image],
         annotation_coordinate_type="2D",
+        pixel_origin_interpretation="VOLUME",
         annotation_groups=groups,
         series_instance_uid=derive_uid("ann series", slide.result.slide_id),
         series_number=101,
@@ -127,7 +130,7 @@ def make_annotations(
         content_description="Cells of a HER2 IHC slide; research use only",
         specific_character_set="ISO_IR 192",
     )
-    finish(made, job)
+    finish(made, job, image)
     return made
 
 
@@ -152,12 +155,13 @@ def _group(
     colour: RGB,
     cells: CellTable,
     shape: str,
-    scale: AnyArray,
+    frame: tuple[AnyArray, AnyArray],
 ) -> AnnotationGroup:
+    scale, offset = frame
     if shape == "POLYGON":
-        places = (cell_polygons_um(cells) / scale).astype(np.float32)
+        places = (cell_polygons_um(cells) / scale - offset).astype(np.float32)
     else:
-        centres = np.stack([cells.x_um, cells.y_um], axis=1).astype(np.float64) / scale
+        centres = np.stack([cells.x_um, cells.y_um], axis=1).astype(np.float64) / scale - offset
         places = centres.astype(np.float32)[:, None]
     return AnnotationGroup(
         number=number,
@@ -175,7 +179,8 @@ def _group(
             source=MANUFACTURER,
         ),
         measurements=_measurements(cells),
-        description=f"{cells.n} cells; tumour classes name the score that a pattern speaks for",
+        description=f"{cells.n} cells; tumour classes name the score that a pattern speaks for. "
+        f"Coordinates begin at level-0 pixel {offset[0]:.0f}, {offset[1]:.0f} of the slide's file",
         display_color=CIELabColor.from_rgb(*colour),
     )
 

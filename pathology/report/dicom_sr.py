@@ -18,19 +18,25 @@ from highdicom.sr import (
     ObserverContext,
     PersonObserverIdentifyingAttributes,
     QualitativeEvaluation,
+    RelationshipTypeValues,
     SourceImageForMeasurementGroup,
+    SubjectContext,
+    SubjectContextSpecimen,
+    TextContentItem,
     TrackingIdentifier,
 )
 from pydicom.sr.codedict import codes
 
 from pathology import __version__
 from pathology.cells.table import PATTERNS
+from pathology.report.decision import Decision
 from pathology.report.dicom import (
     MANUFACTURER,
     OD_UNIT,
     SCORE_ANSWERS,
     derive_uid,
     finish,
+    one_line,
     pattern_code,
     person_name,
     private_code,
@@ -44,12 +50,18 @@ from pathology.report.palette import TIER_LABELS
 from pathology.report.words import flag_words, reason_words
 from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.result import SlideResult
+from pathology.runs.row import Her2Tier
 
 __all__ = ["export_dicom_sr", "make_report"]
 
 _NO_UNIT: Final = codes.UCUM.NoUnits
 _MM2: Final = CodedConcept("mm2", "UCUM", "square millimeter")
 _YES: Final = private_code("PRESENT", "Present")
+_STATES: Final = {
+    "open": private_code("OPEN", "Looked at, not signed"),
+    "signed": private_code("SIGNED", "Signed"),
+    "superseded": private_code("SUPERSEDED", "Scored again after the signature"),
+}
 
 
 def export_dicom_sr(job: ExportJob, folder: Path) -> list[Path]:
@@ -103,10 +115,10 @@ def make_report(slide: ExportSlide, job: ExportJob) -> Any:
     result, decision = slide.result, slide.decision
     image = source_image(slide, job)
     groups = [_program_group(slide, image)]
-    if decision is not None and decision.ihc_score is not None:
-        groups.append(_reviewer_group(slide, image))
+    if decision is not None:
+        groups.append(_reviewer_group(slide, decision, image))
     report = MeasurementReport(
-        observation_context=_context(slide),
+        observation_context=_context(slide, image),
         procedure_reported=codes.SCT.ImmunohistochemistryProcedure,
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
@@ -124,12 +136,13 @@ def make_report(slide: ExportSlide, job: ExportJob) -> Any:
         is_final=False,
         is_verified=verified,
         verifying_observer_name=person_name(decision.reviewer) if decision and verified else None,
-        verifying_organization=decision.organization[:64] if decision and verified else None,
+        verifying_organization=one_line(decision.organization) if decision and verified else None,
         specific_character_set="ISO_IR 192",
     )
-    finish(made, job)
+    finish(made, job, image)
     if decision is not None and verified:
-        made.VerifyingObserverSequence[0].VerificationDateTime = "".join(when(decision.at))
+        signed_at = "".join(when(decision.at))
+        made.VerifyingObserverSequence[0].VerificationDateTime = f"{signed_at}+0000"
     return made
 
 
@@ -138,7 +151,18 @@ def _state(slide: ExportSlide) -> str:
     return "" if slide.decision is None else repr(slide.decision)
 
 
-def _context(slide: ExportSlide) -> ObservationContext:
+def _context(slide: ExportSlide, image: Any) -> ObservationContext:
+    """Say who looked, and at which slide: the identifiers of the image may be derived ones."""
+    name = slide.result.slide_id
+    specimens = image.get("SpecimenDescriptionSequence")
+    subject = SubjectContext(
+        subject_class=codes.DCM.Specimen,
+        subject_class_specific_context=SubjectContextSpecimen(
+            uid=specimens[0].SpecimenUID if specimens else derive_uid("specimen", name),
+            identifier=slide.result.block_id or name,
+            container_identifier=name,
+        ),
+    )
     device = ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
@@ -150,7 +174,7 @@ def _context(slide: ExportSlide) -> ObservationContext:
     )
     decision = slide.decision
     if decision is None:
-        return ObservationContext(observer_device_context=device)
+        return ObservationContext(observer_device_context=device, subject_context=subject)
     person = ObserverContext(
         observer_type=codes.DCM.Person,
         observer_identifying_attributes=PersonObserverIdentifyingAttributes(
@@ -158,7 +182,9 @@ def _context(slide: ExportSlide) -> ObservationContext:
             organization_name=decision.organization or None,
         ),
     )
-    return ObservationContext(observer_device_context=device, observer_person_context=person)
+    return ObservationContext(
+        observer_device_context=device, observer_person_context=person, subject_context=subject
+    )
 
 
 def _program_group(slide: ExportSlide, image: Any) -> MeasurementsAndQualitativeEvaluations:
@@ -180,21 +206,42 @@ def _program_group(slide: ExportSlide, image: Any) -> MeasurementsAndQualitative
     )
 
 
-def _reviewer_group(slide: ExportSlide, image: Any) -> MeasurementsAndQualitativeEvaluations:
-    decision = slide.decision
-    score = None if decision is None else decision.ihc_score
-    return MeasurementsAndQualitativeEvaluations(
+def _reviewer_group(
+    slide: ExportSlide, decision: Decision, image: Any
+) -> MeasurementsAndQualitativeEvaluations:
+    """Return the reviewer's reading; its state says whether it is signed and still holds."""
+    score, state = score_name(slide.result), _STATES[decision.state]
+    found = [QualitativeEvaluation(private_code("REVIEW_STATE", "State of the review"), state)]
+    if decision.ihc_score is not None or decision.not_scorable:
+        found.append(QualitativeEvaluation(score, SCORE_ANSWERS[decision.ihc_score]))
+    if decision.her2_tier is not None:
+        found.append(_tier(decision.her2_tier))
+    if not decision.agrees:
+        found.append(QualitativeEvaluation(private_code("OVERRIDDEN", "Score overridden"), _YES))
+    group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
             uid=derive_uid("tracking reviewer", slide.result.slide_id),
             identifier="HER2 IHC by the reviewer",
         ),
         finding_type=codes.SCT.Neoplasm,
         finding_category=codes.SCT.MorphologicallyAbnormalStructure,
-        qualitative_evaluations=[
-            QualitativeEvaluation(score_name(slide.result), SCORE_ANSWERS[score])
-        ],
+        qualitative_evaluations=found,
         source_images=[SourceImageForMeasurementGroup(image.SOPClassUID, image.SOPInstanceUID)],
     )
+    # TID 1501 may be extended: what has no code stands in words.
+    group[0].ContentSequence.append(
+        TextContentItem(
+            name=codes.DCM.Comment,
+            value="; ".join(f"{name}: {value}" for name, value in decision.rows()),
+            relationship_type=RelationshipTypeValues.CONTAINS,
+        )
+    )
+    return group
+
+
+def _tier(tier: Her2Tier) -> QualitativeEvaluation:
+    value = private_code(f"TIER{sorted(TIER_LABELS).index(tier)}", TIER_LABELS[tier])
+    return QualitativeEvaluation(private_code("HER2_TIER", "HER2 tier"), value)
 
 
 def _parameters(result: SlideResult) -> list[str]:
@@ -248,9 +295,7 @@ def _measurements(result: SlideResult) -> list[Measurement]:
 def _evaluations(result: SlideResult) -> list[QualitativeEvaluation]:
     found = [QualitativeEvaluation(score_name(result), SCORE_ANSWERS[result.ihc_score])]
     if result.her2_tier is not None:
-        number = sorted(TIER_LABELS).index(result.her2_tier)
-        value = private_code(f"TIER{number}", TIER_LABELS[result.her2_tier])
-        found.append(QualitativeEvaluation(private_code("HER2_TIER", "HER2 tier"), value))
+        found.append(_tier(result.her2_tier))
     for code in result.reasons:
         name = private_code(_short("R", code), f"No score: {reason_words(code).title}"[:64])
         found.append(QualitativeEvaluation(name, _YES))

@@ -252,12 +252,26 @@ def _reviewer(slide: ExportSlide, urls: dict[str, str]) -> dict[str, Any] | None
     made["performer"] = [{"display": decision.reviewer}]
     if "T" in decision.at:
         made["effectiveDateTime"] = decision.at
-    if decision.ihc_score is None:
+    if decision.ihc_score is None and not decision.not_scorable:
         made["dataAbsentReason"] = {
             "coding": [{"system": f"{_TERMS}/data-absent-reason", "code": "not-performed"}]
         }
     else:
         made["valueCodeableConcept"] = _answer(decision.ihc_score)
+    if decision.her2_tier is not None:
+        made["interpretation"] = [_own(decision.her2_tier, decision.tier)]
+    pairs = (
+        ("review_state", "State of the review", "valueString", decision.state),
+        ("reviewer_agrees", "Agrees with the program", "valueBoolean", decision.agrees),
+        ("reviewer_reason", "Reason", "valueString", decision.reason),
+        ("run_ihc_score", "Program's score in the run's own regions", "valueString",
+         decision.run_score),
+    )  # fmt: skip
+    made["component"] = [
+        {"code": _own(code, words), kind: value}
+        for code, words, kind, value in pairs
+        if value != ""
+    ]
     lines = [f"{name}: {value}" for name, value in decision.rows()]
     made["note"] = [{"text": "; ".join(lines)}]
     made["derivedFrom"] = [{"reference": urls["score"]}]

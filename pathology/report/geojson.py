@@ -135,7 +135,7 @@ def write_geojson(job: ExportJob, folder: Path) -> list[Path]:
     """
     written = []
     for slide in job.slides:
-        offset = _corner(slide) if job.origin == "bounds" else (0, 0)
+        offset = job.offset_px(slide)
         choice = GeoJsonOptions(offset_px=offset)
         for path in _write_cells(job, folder, choice, slide):
             summary = folder / f"{slide.result.slide_id}.summary.geojson"
@@ -148,12 +148,6 @@ def write_geojson(job: ExportJob, folder: Path) -> list[Path]:
         atomic_write_bytes(script, import_script(job).encode())
         written.append(script)
     return written
-
-
-def _corner(slide: ExportSlide) -> tuple[int, int]:
-    """Return the top left of the scanned bounds, which is where the slide's grid begins."""
-    grid = slide.source.grid
-    return (0, 0) if grid is None else (grid.box.x, grid.box.y)
 
 
 def _write_cells(

@@ -54,7 +54,7 @@ def stream = new BufferedInputStream(new FileInputStream(file))
 if (file.getName().endsWith('.gz')) {
     stream = new GZIPInputStream(stream)
 }
-def objects = PathIO.readObjectsFromGeoJSON(stream)
+def objects = stream.withCloseable { PathIO.readObjectsFromGeoJSON(it) }
 addObjects(objects)
 fireHierarchyUpdate()
 println "${objects.size()} objects from ${file.getName()}"

@@ -7,6 +7,7 @@ a content security policy forbids everything else. It prints on A4.
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,7 +26,8 @@ from pathology.report.facts import Facts, attention_rank, percent
 from pathology.report.folders import export_folder
 from pathology.report.job import ExportJob, ExportOptions, ExportSlide, gather_job
 from pathology.report.palette import PATTERN_COLOURS, PATTERN_LABELS, STATUS_COLOURS, css
-from pathology.report.provenance import provenance_rows, quality_rows
+from pathology.report.pictures import Figure
+from pathology.report.provenance import limits, provenance_rows, quality_rows
 from pathology.report.stored import read_scene_or_reason
 from pathology.report.words import (
     RESEARCH_USE_ONLY,
@@ -48,6 +50,8 @@ __all__ = [
 ]
 
 INDEX: Final = "index.html"
+#: Width and height that a picture may take, in px, with a scale bar that can be read.
+_ROOM: Final = (1000, 700)
 _PICTURES: Final = (
     (HEATMAP, "Tile by tile", "The tumour by membrane pattern, tile by tile."),
     (OVERVIEW, "What was read", "The slide, the tissue found in it, and what was left out."),
@@ -65,11 +69,17 @@ class Picture:
         Texts.
     png
         Content of a PNG file.
+    legend
+        Name and CSS colour of each mark.
+    narrow
+        Whether two such pictures stand side by side.
     """
 
     title: str
     caption: str
     png: bytes
+    legend: tuple[tuple[str, str], ...] = ()
+    narrow: bool = False
 
     @property
     def data(self) -> str:
@@ -125,7 +135,8 @@ def write_html(job: ExportJob, folder: Path, *, fields: bool = True) -> list[Pat
     Parameters
     ----------
     job
-        The slides. Under pseudonyms their pictures are drawn again: the stored ones say the name.
+        The slides. Their pictures are drawn again: the stored ones say the name and the run's own
+        score.
     folder
         Where to write; exists.
     fields
@@ -140,15 +151,16 @@ def write_html(job: ExportJob, folder: Path, *, fields: bool = True) -> list[Pat
     for slide in job.slides:
         examples = example_fields(job.root, slide.source, job.slide_root) if fields else []
         spread, _ = slide_distribution(slide)
-        pictures = _pictures(slide, job)
-        page = render_slide(slide.result, pictures, examples, slide.decision, spread)
+        pictures, lack = _pictures(slide, job)
+        page = render_slide(
+            slide.result, pictures, examples, slide.decision, spread, lack_of_pictures=lack
+        )
         path = folder / f"{slide.result.slide_id}.html"
         atomic_write_bytes(path, page.encode())
         written.append(path)
         job.step(slide.result.slide_id)
     index = folder / INDEX
-    results = [slide.result for slide in job.slides]
-    atomic_write_bytes(index, render_index(results, name=job.run_name).encode())
+    atomic_write_bytes(index, render_index(job.slides, name=job.run_name).encode())
     return [*written, index]
 
 
@@ -158,6 +170,8 @@ def render_slide(
     fields: Sequence[ExampleField] = (),
     decision: Decision | None = None,
     spread: Distribution | None = None,
+    *,
+    lack_of_pictures: str = "",
 ) -> str:
     """Return the page of a slide.
 
@@ -173,6 +187,8 @@ def render_slide(
         What a reviewer decided; None where nobody has looked.
     spread
         Membrane OD of the tumour cells; None where there are none.
+    lack_of_pictures
+        Why there are none.
 
     Returns
     -------
@@ -192,6 +208,8 @@ def render_slide(
             pattern_css=[css(colour) for colour in PATTERN_COLOURS],
             pattern_labels=PATTERN_LABELS,
             pictures=pictures,
+            beside=len(pictures) > 1 and all(picture.narrow for picture in pictures),
+            lack_of_pictures=lack_of_pictures,
             fields=[
                 Picture(title=title, caption=field.caption, png=png)
                 for field in fields
@@ -202,23 +220,24 @@ def render_slide(
             spread=spread,
             quality=quality_rows(result),
             provenance=provenance_rows(result),
+            limits=limits(result),
         )
     )
 
 
-def render_index(results: Sequence[SlideResult], *, name: str) -> str:
+def render_index(slides: Sequence[ExportSlide], *, name: str) -> str:
     """Return the index of a run, ordered by who needs a look first.
 
     Parameters
     ----------
-    results
+    slides
         The slides, in the order of the table.
     name
         Name of the run.
     """
-    groups = []
+    groups, results = [], [slide.result for slide in slides]
     for rank, title in enumerate(_GROUPS):
-        rows = [_index_row(result) for result in results if attention_rank(result) == rank]
+        rows = [_index_row(slide) for slide in slides if attention_rank(slide.result) == rank]
         if rows:
             groups.append({"title": title, "rows": rows})
     tally = [(label, _count(results, score)) for label, score in _SCORES]
@@ -227,7 +246,13 @@ def render_index(results: Sequence[SlideResult], *, name: str) -> str:
     return (
         page_environment()
         .get_template("index.html.j2")
-        .render(name=name, total=len(results), tally=tally, groups=groups)
+        .render(
+            name=name,
+            total=len(results),
+            tally=tally,
+            groups=groups,
+            reviewed=any(slide.decision for slide in slides),
+        )
     )
 
 
@@ -238,11 +263,13 @@ def _count(results: Sequence[SlideResult], score: str) -> int:
     return sum(result.ihc_score == score for result in results)
 
 
-def _index_row(result: SlideResult) -> dict[str, Any]:
+def _index_row(slide: ExportSlide) -> dict[str, Any]:
+    result = slide.result
     facts = Facts(result=result)
     why = facts.clause or ", ".join(reason_words(code).title for code in result.reasons)
     return {
         "result": result,
+        "said": slide.decision,
         "facts": facts,
         "link": quote(f"{result.slide_id}.html"),
         "colour": css(STATUS_COLOURS[result.status]),
@@ -251,20 +278,39 @@ def _index_row(result: SlideResult) -> dict[str, Any]:
     }
 
 
-def _pictures(slide: ExportSlide, job: ExportJob) -> list[Picture]:
-    """Return the pictures of a slide; it may have none."""
-    found = []
-    drawn: dict[str, bytes] = {}
+def _pictures(slide: ExportSlide, job: ExportJob) -> tuple[list[Picture], str]:
+    """Return the pictures of a slide; where there are none, why."""
+    scene, reason = read_scene_or_reason(slide)
+    if scene is not None:
+        figures = zip(_PICTURES, (scene.heatmap(_ROOM), scene.overview(_ROOM)), strict=True)
+        return [_drawn(title, words, made) for (_, title, words), made in figures if made], ""
     if job.names is not None:
-        scene, _ = read_scene_or_reason(slide)
-        pages = scene.pages() if scene else []
-        drawn = dict(zip((OVERVIEW, HEATMAP), reversed(pages), strict=False))
-    for name, title, caption in _PICTURES:
-        path = slide.folder / name
-        png = drawn.get(name) if job.names else path.read_bytes() if path.is_file() else None
-        if png is not None:
-            found.append(Picture(title=title, caption=caption, png=png))
-    return found
+        return [], reason
+    # An older version of the program stored no more than the finished pictures.
+    stored = [
+        Picture(title=title, caption=caption, png=path.read_bytes())
+        for name, title, caption in _PICTURES
+        if (path := slide.folder / name).is_file()
+    ]
+    return stored, "" if stored else reason
+
+
+def _drawn(title: str, caption: str, figure: Figure) -> Picture:
+    stream = io.BytesIO()
+    figure.image.save(stream, format="PNG", optimize=True)
+    rows = list(figure.rows)
+    if figure.notes:
+        rows = [
+            *((n, c, False) for n, c in zip(PATTERN_LABELS, PATTERN_COLOURS, strict=True)),
+            *rows,
+        ]
+    return Picture(
+        title=title,
+        caption=" ".join((caption, *figure.notes)),
+        png=stream.getvalue(),
+        legend=tuple((label, css(rgb)) for label, rgb, _hatched in rows),
+        narrow=figure.image.width <= 1.2 * figure.image.height,
+    )
 
 
 @cache

@@ -47,6 +47,12 @@ class ExportSlide:
     decision: Decision | None = None
 
     @property
+    def corner_px(self) -> tuple[int, int]:
+        """Top left of the scanned bounds in level-0 pixels, which is where the grid begins."""
+        grid = self.source.grid
+        return (0, 0) if grid is None else (grid.box.x, grid.box.y)
+
+    @property
     def spacing(self) -> Spacing | None:
         """Size of a level-0 pixel in µm; None where it is not known."""
         block = self.source.spacing
@@ -71,8 +77,8 @@ class ExportJob:
     slide_root
         Folder that the paths of the results are relative to; None for the current one.
     origin
-        Where GeoJSON coordinates begin: ``bounds``, the scanned part that the header names, as
-        QuPath counts; ``level0``, the top left of level 0.
+        Where coordinates in GeoJSON and DICOM begin: ``bounds``, the scanned part that the header
+        names, as QuPath and converters to DICOM count; ``level0``, the top left of level 0.
     n_in_run
         Slides of the run, exported or not.
     step
@@ -92,6 +98,10 @@ class ExportJob:
     def run_name(self) -> str:
         """Name of the run in print; a pseudonymised export does not show the folder's."""
         return self.root.resolve().name if self.names is None else "pseudonymised run"
+
+    def offset_px(self, slide: ExportSlide) -> tuple[int, int]:
+        """Return the level-0 pixel (x, y) at which the coordinates of a slide begin."""
+        return slide.corner_px if self.origin == "bounds" else (0, 0)
 
     def with_step(self, step: Callable[[str], None]) -> ExportJob:
         """Return the job with another listener."""

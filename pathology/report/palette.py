@@ -23,6 +23,7 @@ __all__ = [
     "PATTERN_LABELS",
     "PATTERN_SHORT",
     "RGB",
+    "STATE_COLOURS",
     "STATUS_COLOURS",
     "TIER_LABELS",
     "TISSUE_OUTLINE",
@@ -127,6 +128,11 @@ PAPER: Final[RGB] = (255, 255, 255)
 #: Accent of the headline, by status.
 STATUS_COLOURS: Final = MappingProxyType(
     {"scored": (20, 70, 120), "not_scorable": (150, 90, 0), "failed": (176, 0, 40)}
+)
+
+#: State of a review: open, signed, superseded.
+STATE_COLOURS: Final = MappingProxyType(
+    {"open": (138, 83, 0), "signed": (28, 107, 64), "superseded": (163, 0, 44)}
 )
 
 #: The tier's name for readers.

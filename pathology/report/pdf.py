@@ -36,30 +36,28 @@ from pathology.report.palette import (
     MUTED,
     PATTERN_COLOURS,
     PATTERN_LABELS,
-    STATUS_COLOURS,
 )
 from pathology.report.pdf_page import NumberedPages
 from pathology.report.pdf_parts import (
     ALARM,
     CONTENT_MM,
     MARGIN_MM,
+    TIGHT,
     PatternChart,
     SpreadChart,
-    colour,
     heading,
     key_table,
     legend,
     paragraph,
     picture,
 )
+from pathology.report.pdf_verdict import reading_card, signature_block, verdict_card
 from pathology.report.pictures import Figure
-from pathology.report.provenance import provenance_rows, quality_rows
+from pathology.report.provenance import limits, provenance_rows, quality_rows
 from pathology.report.stored import read_scene_or_reason
 from pathology.report.words import (
     RESEARCH_USE_ONLY,
-    STATUS_WORDS,
     flag_words,
-    reason_words,
 )
 from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.result import SlideResult
@@ -68,13 +66,6 @@ __all__ = ["export_pdf", "render_pdf"]
 
 #: Room for pictures in px: 90 mm high at some 150 dots per inch, with a scale bar that can be read.
 _PICTURE_PX: Final = (1000, 560)
-
-_TIGHT: Final = (
-    ("LEFTPADDING", (0, 0), (-1, -1), 0),
-    ("RIGHTPADDING", (0, 0), (-1, -1), 0),
-    ("TOPPADDING", (0, 0), (-1, -1), 0),
-    ("BOTTOMPADDING", (0, 0), (-1, -1), 1),
-)
 
 
 def export_pdf(job: ExportJob, folder: Path) -> list[Path]:
@@ -127,8 +118,8 @@ def render_pdf(slide: ExportSlide, job: ExportJob) -> bytes:
         pagesize=A4,
         leftMargin=MARGIN_MM * mm,
         rightMargin=MARGIN_MM * mm,
-        topMargin=24 * mm,
-        bottomMargin=22 * mm,
+        topMargin=20 * mm,
+        bottomMargin=20 * mm,
         title=f"HER2 IHC {Facts(result=slide.result).headline}, {slide.result.slide_id}",
         author=f"her2-ihc {__version__}",
         subject=RESEARCH_USE_ONLY,
@@ -151,19 +142,22 @@ def _story(slide: ExportSlide, job: ExportJob) -> list[Any]:
     facts = Facts(result=result)
     story: list[Any] = [*_who(result, job), Spacer(1, 4 * mm)]
     if slide.decision is not None:
-        told = paragraph(slide.decision.headline, 12, bold=True)
-        story += [told, Spacer(1, 2 * mm)]
-    story.append(_verdict(result, facts, reviewed=slide.decision is not None))
+        story += [reading_card(slide.decision), Spacer(1, 2 * mm)]
+    story.append(verdict_card(result, facts, slide.decision))
     if slide.decision is None:
         note = "Not reviewed: no pathologist has confirmed this result."
         story += [Spacer(1, 2 * mm), paragraph(note, 9, bold=True, rgb=ALARM)]
     else:
-        story += [heading("Reviewer's decision"), key_table(slide.decision.rows())]
+        # Reason and comment stand in the card above.
+        rows = [row for row in slide.decision.rows() if row[0] not in ("Reason", "Comment")]
+        table = key_table(rows, columns=2, key_mm=40)
+        story += [KeepTogether([heading("Reviewer's decision"), table])]
     story += _patterns(slide, facts)
     story += _flags(result)
     story += _pictures(slide)
-    story += _fields(slide, job)
     story += _tables(result)
+    story += signature_block(slide.decision)
+    story += _fields(slide, job)
     return story
 
 
@@ -179,68 +173,6 @@ def _who(result: SlideResult, job: ExportJob) -> list[Any]:
         ("Analysed", (job.made_at or "")[:10]),
     ]
     return [key_table([(name, value) for name, value in rows if value], columns=2, key_mm=22)]
-
-
-def _verdict(result: SlideResult, facts: Facts, *, reviewed: bool) -> Any:
-    """Set the score in large type, and why beside it."""
-    big = 40 if result.ihc_score else 22
-    accent = STATUS_COLOURS[result.status]
-    left = [
-        paragraph("Program's HER2 IHC score" if reviewed else "HER2 IHC score", 8, rgb=MUTED),
-        paragraph(facts.headline, big, bold=True, rgb=accent),
-        paragraph(facts.tier or STATUS_WORDS[result.status], 11, bold=True),
-    ]
-    tags = [
-        word
-        for word, on in (("ISH reflex", result.ish_reflex), ("Borderline", result.borderline))
-        if on
-    ]
-    if tags:
-        left.append(paragraph(" · ".join(tags), 9, bold=True, rgb=(150, 90, 0)))
-    table = Table([[left, _why(result, facts)]], colWidths=[48 * mm, (CONTENT_MM - 48) * mm])
-    table.setStyle(
-        TableStyle(
-            [
-                ("VALIGN", (0, 0), (-1, -1), "TOP"),
-                ("BACKGROUND", (0, 0), (0, 0), colour((244, 246, 249))),
-                ("LINEBEFORE", (0, 0), (0, 0), 4, colour(accent)),
-                ("LEFTPADDING", (0, 0), (0, 0), 10),
-                ("LEFTPADDING", (1, 0), (1, 0), 14),
-                ("TOPPADDING", (0, 0), (-1, -1), 6),
-                ("BOTTOMPADDING", (0, 0), (-1, -1), 8),
-            ]
-        )
-    )
-    return table
-
-
-def _why(result: SlideResult, facts: Facts) -> list[Any]:
-    if result.status != "scored":
-        parts: list[Any] = []
-        for code in result.reasons:
-            words = reason_words(code)
-            parts += [
-                paragraph(words.title, 11, bold=True),
-                paragraph(words.sentence),
-                paragraph(words.fix, rgb=MUTED),
-            ]
-        if result.error is not None:
-            parts.append(paragraph(result.error.message, 8, rgb=MUTED))
-        return parts
-    lines = list(facts.measure_lines)
-    if result.ish_reflex:
-        lines.append(
-            "An equivocal score calls for in situ hybridisation (ISH) on the same specimen."
-        )
-    counted = f"{result.n_tumour_cells or 0:,} {facts.counted}"
-    if result.tumour_mm2 is not None:
-        counted += f" on {result.tumour_mm2:.2f} mm² of tumour"
-    if result.h_score is not None:
-        counted += f"; H-score {result.h_score:.0f}"
-    if result.mean_membrane_od is not None:
-        counted += f"; mean membrane OD {result.mean_membrane_od:.3f}"
-    parts = [paragraph(facts.clause, 11, bold=True), Spacer(1, 1.5 * mm)]
-    return parts + [paragraph(line) for line in (*lines, f"{counted}.")]
 
 
 def _patterns(slide: ExportSlide, facts: Facts) -> list[Any]:
@@ -290,7 +222,7 @@ def _flags(result: SlideResult) -> list[Any]:
     if not result.flags:
         return []
     lines = [paragraph(f"•  {flag_words(name).sentence} ({name})", 8.5) for name in result.flags]
-    return [heading("Flags"), *lines]
+    return [KeepTogether([heading("Flags"), *lines])]
 
 
 def _pictures(slide: ExportSlide) -> list[Any]:
@@ -309,13 +241,13 @@ def _pictures(slide: ExportSlide) -> list[Any]:
     if not beside:
         return [KeepTogether(block) for block in blocks]
     table = Table([blocks], colWidths=[(wide + 6) * mm, wide * mm])
-    table.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), *_TIGHT]))
+    table.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), *TIGHT]))
     return [KeepTogether([table])]
 
 
 def _figure(title: str, figure: Figure, *, wide_mm: float) -> list[Any]:
     parts = [heading(title, wide_mm), Spacer(1, 1.5 * mm)]
-    parts.append(picture(figure.image, width_mm=wide_mm, height_mm=92))
+    parts.append(picture(figure.image, width_mm=wide_mm, height_mm=84))
     names = zip(PATTERN_LABELS, PATTERN_COLOURS, strict=True)
     rows = [(name, rgb, False) for name, rgb in names] if figure.notes else []
     parts.append(Spacer(1, 1.5 * mm))
@@ -338,7 +270,7 @@ def _fields(slide: ExportSlide, job: ExportJob) -> list[Any]:
         ("Not counted", CLASS_COLOURS["other"], False),
     ]
     story = [
-        CondPageBreak(120 * mm),
+        CondPageBreak(80 * mm),
         heading("Representative fields, as scanned and with the cells that were found"),
         legend(rows),
         Spacer(1, 2 * mm),
@@ -347,21 +279,29 @@ def _fields(slide: ExportSlide, job: ExportJob) -> list[Any]:
 
 
 def _pair(field: ExampleField) -> Any:
-    wide = CONTENT_MM / 2 - 2
     images = [Image.open(io.BytesIO(png)) for png in (field.plain, field.png)]
-    cells = [picture(image, width_mm=wide, height_mm=50) for image in images]
-    table = Table([cells], colWidths=[CONTENT_MM / 2 * mm] * 2)
-    table.setStyle(TableStyle(_TIGHT))
-    return KeepTogether([table, paragraph(field.caption, 7.5, rgb=MUTED), Spacer(1, 2 * mm)])
+    cells: list[Any] = [picture(image, width_mm=66, height_mm=47) for image in images]
+    name, _, rest = field.caption.partition(": ")
+    cells.append([paragraph(name, 8.5, bold=True), paragraph(rest, 8, rgb=MUTED)])
+    table = Table([cells], colWidths=[70 * mm, 70 * mm, (CONTENT_MM - 140) * mm])
+    table.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), *TIGHT]))
+    return KeepTogether([table, Spacer(1, 2.5 * mm)])
 
 
 def _tables(result: SlideResult) -> list[Any]:
     story: list[Any] = []
     quality = quality_rows(result)
     if quality:
-        table = key_table(quality, columns=2, key_mm=44)
+        table = key_table(quality, columns=2, key_mm=40)
         story.append(KeepTogether([heading("Quality control"), table]))
-    origin = key_table(provenance_rows(result))
-    story.append(KeepTogether([heading("Where this comes from"), origin]))
+    rows = provenance_rows(result)
+    short = [row for row in rows if len(row[1]) < 44]
+    parts = [heading("Where this comes from"), key_table(short, columns=2, key_mm=30)]
+    if len(short) < len(rows):
+        parts.append(key_table([row for row in rows if row not in short], key_mm=30))
+    story.append(KeepTogether(parts))
+    if limits(result):
+        words = paragraph(limits(result), 7.5, rgb=MUTED)
+        story.append(KeepTogether([heading("Limits"), words]))
     story += [paragraph(f"Note: {warning}", 8, rgb=MUTED) for warning in result.warnings]
     return story

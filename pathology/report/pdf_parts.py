@@ -5,29 +5,26 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
-from xml.sax.saxutils import escape
 
-import matplotlib
 from PIL import Image as Pillow
 from reportlab.lib.colors import Color
 from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Flowable, Image, Paragraph, Table, TableStyle
 
 from pathology.report.distribution import Distribution
 from pathology.report.facts import CUTOFF_PCT, PatternRow, percent
 from pathology.report.palette import INK, MUTED, PATTERN_COLOURS, PATTERN_LABELS, RGB
+from pathology.report.pdf_text import load_fonts, marked_up
 
 __all__ = [
     "ALARM",
     "CONTENT_MM",
     "MARGIN_MM",
+    "TIGHT",
     "PatternChart",
     "SpreadChart",
     "colour",
@@ -40,6 +37,13 @@ __all__ = [
 ]
 
 ALARM: Final[RGB] = (176, 0, 40)
+#: Style of a table without room around its cells.
+TIGHT: Final = (
+    ("LEFTPADDING", (0, 0), (-1, -1), 0),
+    ("RIGHTPADDING", (0, 0), (-1, -1), 0),
+    ("TOPPADDING", (0, 0), (-1, -1), 0),
+    ("BOTTOMPADDING", (0, 0), (-1, -1), 1),
+)
 RULE: Final[RGB] = (214, 218, 224)
 MARGIN_MM: Final = 15
 #: Width of the text in mm.
@@ -54,22 +58,11 @@ def colour(rgb: RGB) -> Any:
 
 
 @cache
-def _fonts() -> None:
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    for name, file in (
-        ("Text", "DejaVuSans"),
-        ("Bold", "DejaVuSans-Bold"),
-        ("Mono", "DejaVuSansMono"),
-    ):
-        pdfmetrics.registerFont(TTFont(f"Her2{name}", str(folder / f"{file}.ttf")))
-
-
-@cache
 def style(
     size: float = 9, *, bold: bool = False, rgb: RGB = INK, mono: bool = False, right: bool = False
 ) -> Any:
     """Return a style of text."""
-    _fonts()
+    load_fonts()
     return ParagraphStyle(
         name=f"s{size}{bold}{rgb}{mono}{right}",
         fontName="Her2Bold" if bold else "Her2Mono" if mono else "Her2Text",
@@ -85,7 +78,8 @@ def style(
 
 def paragraph(text: str, size: float = 9, **kind: Any) -> Any:
     """Set plain text: what looks like markup in it is printed as it is."""
-    return Paragraph(escape(text.replace("`", "")), style(size, **kind))
+    kept = style(size, **kind)
+    return Paragraph(marked_up(text.replace("`", ""), kept.fontName), kept)
 
 
 def heading(text: str, width_mm: float = CONTENT_MM) -> Any:
@@ -170,7 +164,7 @@ class _Chart(Flowable):  # type: ignore[misc]
 
     def __init__(self, width: float, height: float) -> None:
         super().__init__()
-        _fonts()
+        load_fonts()
         self.width, self.height = width, height
 
     def wrap(self, _width: float, _height: float) -> tuple[float, float]:
@@ -281,13 +275,13 @@ class SpreadChart(_Chart):
     """
 
     def __init__(self, spread: Distribution, marks: Sequence[tuple[str, float]]) -> None:
-        super().__init__(CONTENT_MM * mm, 44 * mm)
+        super().__init__(CONTENT_MM * mm, 43 * mm)
         self.spread, self.marks = spread, marks
 
     def draw(self) -> None:
         """Draw the chart."""
         canvas, counts = self.canv, self.spread.counts
-        left, low, wide, high = 14 * mm, 9 * mm, (CONTENT_MM - 16) * mm, 28 * mm
+        left, low, wide, high = 14 * mm, 9 * mm, (CONTENT_MM - 18) * mm, 24 * mm
         step = wide / len(counts)
         most = max(int(counts.max()), 1)
         canvas.setFillColor(colour((69, 106, 140)))

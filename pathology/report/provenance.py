@@ -8,9 +8,14 @@ from pathology.report.guidelines import guideline_label
 from pathology.report.words import REGION_SOURCE_WORDS
 from pathology.runs.result import SlideResult
 
-__all__ = ["provenance_rows", "quality_rows"]
+__all__ = ["limits", "provenance_rows", "quality_rows"]
 
 _CONTROL = {"not_assessed": "not assessed", "passed": "passed", "failed": "failed"}
+_STAIN = {
+    "h_dab": "haematoxylin and DAB",
+    "not_ihc": "not haematoxylin and DAB",
+    "unchecked": "not checked",
+}
 _MPP_SOURCE = {
     "header": "file header",
     "manifest": "manifest",
@@ -39,12 +44,44 @@ def quality_rows(result: SlideResult) -> list[tuple[str, str]]:
         ("Tiles", _tiles(result)),
         ("In situ cells left out", _whole(result.n_in_situ_excluded)),
         ("Upper bound of stained cells", _percentage(result.ultralow_upper_pct)),
-        ("Stain check", result.stain_check.verdict if result.stain_check else None),
+        ("Stain check", _STAIN.get(result.stain_check.verdict) if result.stain_check else None),
         ("Glass (R, G, B)", _white(result)),
     ]
     for name, value in result.qc.items():
         rows.append((name.replace("_", " ").capitalize(), _plain(value)))
     return [(name, value) for name, value in rows if value is not None]
+
+
+def limits(result: SlideResult) -> str:
+    """Say what a score of the program cannot say, in some sentences; nothing without a model.
+
+    Parameters
+    ----------
+    result
+        The slide.
+
+    Examples
+    --------
+    >>> slide = SlideResult(slide_id="a", path="a", status="not_scorable", reasons=("no_tissue",),
+    ...                     model="a/1", model_sha256="0" * 64)
+    >>> limits(slide).partition(". ")[0]
+    'The cut-offs of density are not calibrated to a laboratory'
+    """
+    if result.model is None:
+        return ""
+    lines = (
+        []
+        if result.calibration
+        else ["The cut-offs of density are not calibrated to a laboratory."]
+    )
+    lines += [
+        "In-situ carcinoma is told poorly from invasive tumour by its shape: what was counted has "
+        "to be looked at.",
+        "An interval says how stable this reading of this section is, not how likely a diagnosis "
+        "is.",
+        f"What the model {result.model} was trained on and measured with stands in its model card.",
+    ]
+    return " ".join(lines)
 
 
 def provenance_rows(result: SlideResult) -> list[tuple[str, str]]:
@@ -98,7 +135,7 @@ def _percentage(value: float | None) -> str | None:
 def _tiles(result: SlideResult) -> str | None:
     if result.tiles is None:
         return None
-    return f"{result.tiles:,}, of which {result.failed_tiles:,} could not be read"
+    return f"{result.tiles:,}, of which {result.failed_tiles:,} failed"
 
 
 def _white(result: SlideResult) -> str | None:

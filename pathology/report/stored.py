@@ -11,8 +11,6 @@ from pathology.geometry import Box0
 from pathology.report.job import ExportSlide
 from pathology.report.pictures import (
     Figure,
-    draw_heatmap,
-    draw_overview,
     heatmap_figure,
     overview_figure,
 )
@@ -105,21 +103,6 @@ class StoredScene:
         return heatmap_figure(
             self.backdrop, self.tiles, cells=self._cells(), whole=whole, room=room
         )
-
-    def pages(self) -> list[bytes]:
-        """Draw ``heatmap.png`` (where there are tiles) and ``overview.png`` with their words."""
-        result = self.slide.result
-        overview = draw_overview(
-            result,
-            self.backdrop,
-            tissue=self.tissue,
-            areas=self.areas,
-            regions=self.regions,
-            tiles=self.tiles,
-        )
-        if self.tiles is None:
-            return [overview]
-        return [draw_heatmap(result, self.backdrop, self.tiles, cells=self._cells()), overview]
 
     def _cells(self) -> Iterator[CellTable] | None:
         path = self.slide.folder / "cells.parquet"

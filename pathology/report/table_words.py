@@ -53,6 +53,11 @@ _WORDS: Final = MappingProxyType(
         "reviewer_score": "The reviewer's score.",
         "reviewer_reason": "Why the reviewer differs.",
         "reviewed_at": "When, ISO 8601.",
+        "reviewer_tier": "The reviewer's HER2 tier.",
+        "reviewer_not_scorable": "Whether the reviewer says that the slide cannot be scored.",
+        "reviewer_comment": "What the reviewer wrote.",
+        "run_ihc_score": "The program's score in the run's own regions, where this row is the one "
+        "counted anew in the reviewer's; no score where there is none.",
         "case_id_given": "Whether the manifest named the case.",
         "n_slides": "Slides of the case, without control slides.",
         "n_scored": "Of these, scored.",

@@ -38,6 +38,10 @@ _REVIEW: Final = (
     "reviewer_score",
     "reviewer_reason",
     "reviewed_at",
+    "reviewer_tier",
+    "reviewer_not_scorable",
+    "reviewer_comment",
+    "run_ihc_score",
 )
 _TYPES: Final = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 _STATUSES: Final = ("scored", "not_scorable", "failed")
@@ -181,7 +185,7 @@ def _fill_sheet(page: Any, sheet: Sheet, bold: Any) -> None:
 def _slides(job: ExportJob) -> Sheet:
     kinds = {name: "text" if kind == "codes" else kind for name, kind in COLUMN_KINDS.items()}
     kinds |= dict.fromkeys((*_ADDED, *_REVIEW), "text")
-    kinds["reviewer_agrees"] = "bool"
+    kinds |= dict.fromkeys(("reviewer_agrees", "reviewer_not_scorable"), "bool")
     return Sheet(name="slides", kinds=kinds, rows=[_slide_row(slide) for slide in job.slides])
 
 
@@ -198,6 +202,10 @@ def _slide_row(slide: ExportSlide) -> dict[str, Cell]:
             "reviewer_score": decision.ihc_score,
             "reviewer_reason": decision.reason or None,
             "reviewed_at": decision.at or None,
+            "reviewer_tier": decision.her2_tier,
+            "reviewer_not_scorable": decision.not_scorable,
+            "reviewer_comment": decision.comment or None,
+            "run_ihc_score": decision.run_score or None,
         }
     return row
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 from pathology.report.decision import Decision, DecisionState
 from pathology.review.database import FOLDER, RECORD, connect_to_read, database_errors
 from pathology.review.events import Event, sha256_hex
 from pathology.review.problems import StoreError
 from pathology.review.signing import supersede
-from pathology.review.state import CHECKS, SlideReview
+from pathology.review.state import CHECKS, Addendum, Signature, SlideReview
 from pathology.review.state import Decision as Decided
 from pathology.review.verify import verify
-from pathology.runs import SlideFolder, SlideResult
+from pathology.runs import NOT_SCORABLE, SlideFolder, SlideResult
 from pathology.runs.row import IhcScore
 
 __all__ = ["Recorded", "has_record", "read_recorded"]
@@ -153,27 +153,25 @@ def _decision(
     if signed is None:
         return None
     event = next(item for item in events if item.number == signed.number)
-    final = review.final_score if state == "signed" else signed.ihc_score
-    corrected = final is not None and final != signed.ihc_score
+    later = [item for item in review.addenda if item.version > signed.version]
+    # Addenda to a signature that is void say nothing of the slide as it is now.
+    final, tier = _corrected(signed, later if state == "signed" else [])
+    corrected = (final, tier) != (signed.ihc_score, signed.tier)
     agrees = signed.kind == "agree" and not corrected
-    added = [
-        f"addendum of {item.at} by {item.by}: {item.text}"
-        for item in review.addenda
-        if item.version > signed.version
-    ]
+    added = [f"addendum of {item.at} by {item.by}: {item.text}" for item in later]
     reason = str(event.after.get("reason") or "").replace("_", " ")
     if corrected:
-        reason = f"corrected by addendum; {signed.ihc_score} was signed"
-    unscorable = [] if _score(final) else ["signed as not scorable"]
+        was = f" ({signed.tier})" if signed.tier else ""
+        reason = f"corrected by addendum; {signed.ihc_score}{was} was signed"
     return Decision(
         reviewer=signed.by,
         organization=organization,
         state=state,
         agrees=agrees,
-        ihc_score=_score(final),
+        **_reading(final, tier),
         run_score=run_words,
         reason=reason,
-        comment="; ".join([*unscorable, *filter(None, [event.why]), *added]),
+        comment="; ".join([*filter(None, [event.why]), *added]),
         at=signed.at,
         checklist=tuple(
             (_QUESTIONS[name], bool(value))
@@ -189,12 +187,25 @@ def _open(decision: Decided, organization: str) -> Decision:
         organization=organization,
         state="open",
         agrees=decision.kind == "agree",
-        ihc_score=_score(decision.ihc_score),
+        **_reading(decision.ihc_score, decision.tier),
         reason=(decision.reason or "").replace("_", " "),
         comment=decision.text,
         at=decision.at,
     )
 
 
-def _score(score: str | None) -> IhcScore | None:
-    return score if score in _SCORES else None  # type: ignore[return-value]
+def _corrected(signed: Signature, later: Iterable[Addendum]) -> tuple[str, str | None]:
+    """Return score and tier that hold: the signed ones, or those of the last addendum with any."""
+    score, tier = signed.ihc_score, signed.tier
+    for item in later:
+        if item.ihc_score is not None:
+            same = item.ihc_score == score
+            score, tier = item.ihc_score, item.tier or (tier if same else None)
+    return score, tier
+
+
+def _reading(score: str | None, tier: str | None) -> dict[str, Any]:
+    """Return score and tier as exports hold them."""
+    if score not in _SCORES:
+        return {"not_scorable": score == NOT_SCORABLE}
+    return {"ihc_score": score, "her2_tier": tier}

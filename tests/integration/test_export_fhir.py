@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,45 @@ def test_a_signed_decision_stands_beside_the_score_and_stays_preliminary(
     assert reviewed["valueCodeableConcept"]["text"] == "3+"
     assert reviewed["status"] == "preliminary"
     assert "tumour missed" in reviewed["note"][0]["text"]
+
+
+def component(resource: dict[str, Any]) -> dict[str, Any]:
+    found = {}
+    for part in resource["component"]:
+        (value,) = (part[key] for key in part if key.startswith("value"))
+        found[part["code"]["coding"][0]["code"]] = value
+    return found
+
+
+@pytest.mark.parametrize("state", ["open", "signed", "superseded"])
+def test_the_state_of_a_review_can_be_read_by_a_program(
+    run: Path, tmp_path: Path, state: Any
+) -> None:
+    decision = replace(SIGNED, state=state, her2_tier="her2_positive", run_score="0")
+    bundle = bundles(run, tmp_path, names=True, decisions={SCORED: decision})[SCORED]
+    Bundle.model_validate(bundle)
+    _, reviewed = resources(bundle, "Observation")
+    said = component(reviewed)
+    assert (said["review_state"], said["reviewer_agrees"]) == (state, False)
+    assert (said["reviewer_reason"], said["run_ihc_score"]) == ("tumour missed", "0")
+    assert reviewed["interpretation"][0]["coding"][0]["code"] == "her2_positive"
+    assert {r["status"] for r in (reviewed, *resources(bundle, "DiagnosticReport"))} == {
+        "preliminary"
+    }
+    conclusion = resources(bundle, "DiagnosticReport")[0]["conclusion"]
+    assert decision.headline in conclusion
+    assert ("Not signed any more" in conclusion) == (state == "superseded")
+
+
+def test_signed_as_not_scorable_is_indeterminate(run: Path, tmp_path: Path) -> None:
+    decision = replace(SIGNED, ihc_score=None, not_scorable=True)
+    bundle = bundles(run, tmp_path, names=True, decisions={SCORED: decision})[SCORED]
+    _, reviewed = resources(bundle, "Observation")
+    assert reviewed["valueCodeableConcept"]["text"] == "Indeterminate"
+    silent = replace(SIGNED, ihc_score=None)
+    bundle = bundles(run, tmp_path, names=True, decisions={SCORED: silent})[SCORED]
+    _, reviewed = resources(bundle, "Observation")
+    assert "valueCodeableConcept" not in reviewed
 
 
 def test_other_tissue_has_another_code(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,70 @@ def test_the_report_says_what_the_result_says(run: Path, named: dict[str, bytes]
         assert part in text
     for word in ("trastuzumab", "eligib", "treat", "therapy"):
         assert word not in text.lower()
+    assert "LIMITS The cut-offs of density are not calibrated to a laboratory." in text
     assert "No tissue found" in " ".join(texts(named[REFUSED]))
     assert "slides/gone <b>.png: empty file" in " ".join(texts(named[FAILED]))
+
+
+def flat(content: bytes) -> str:
+    return " ".join(" ".join(texts(content)).split())
+
+
+@pytest.mark.parametrize("state", ["open", "signed", "superseded"])
+def test_both_scores_and_the_signature_are_in_print(run: Path, tmp_path: Path, state: Any) -> None:
+    decision = replace(SIGNED, state=state, her2_tier="her2_low", run_score="3+", comment="Müller")
+    found = reports(run, tmp_path, names=True, slides=[SCORED], decisions={SCORED: decision})
+    text = flat(found[SCORED])
+    first = " ".join(texts(found[SCORED])[0].split())
+    for part in ("Reviewer's HER2 IHC score", "HER2 low", "Program's HER2 IHC score", "2+",
+                 "in the reviewer's regions", "3+ in the run's own", "Müller",
+                 "The program's score was overridden: in situ carcinoma was counted"):  # fmt: skip
+        assert part in first, part
+    signed = "Signed electronically by A. Reader, Lab 7, 2026-01-06 10:00 UTC"
+    assert (signed in text) == (state != "open")
+    assert ("not valid any more" in text) == (state == "superseded")
+    assert ("Not signed any more" in first) == (state == "superseded")
+    # Where nobody has signed there is room for a hand.
+    assert ("Not signed. Name Date Signature" in text) == (state == "open")
+
+
+def test_signed_as_not_scorable_is_no_low_score(run: Path, tmp_path: Path) -> None:
+    decision = replace(SIGNED, ihc_score=None, not_scorable=True, agrees=True, reason="")
+    found = reports(run, tmp_path, names=True, slides=[REFUSED], decisions={REFUSED: decision})
+    assert "Signed by A. Reader on 2026-01-06 10:00 UTC: not scorable" in flat(found[REFUSED])
+
+
+def test_letters_of_many_scripts_and_signs_are_printed(tmp_path: Path) -> None:
+    case = "Größe µ ≥ ² Ωμέγα Иванова 山田太郎 김철수 やまだ"
+    hostile = "<b>&amp;</b> ;" + "W" * 200
+    write_run(tmp_path / "run", n_cells=80, case_id=case, block_id=hostile, site="नि שלום abc")
+    decision = replace(SIGNED, reviewer="李 小龙", comment="x" * 900)
+    found = reports(tmp_path / "run", tmp_path / "out", names=True, decisions={SCORED: decision})
+    text = flat(found[SCORED])
+    for part in case.split():
+        assert part in text, part
+    assert "李" in text
+    assert "小龙" in text
+    assert "<b>&amp;</b>" in text
+    # What no font has is printed as its number, never as an empty box; Hebrew is turned round.
+    assert "U+0928U+093F" in text
+    assert "abc" in text
+    document = pypdfium2.PdfDocument(found[SCORED])
+    for page in document:
+        pixels = np.asarray(page.render(scale=1.0).to_pil().convert("L"))
+        assert (pixels[:, :20] == 255).all()
+        assert (pixels[:, -20:] == 255).all()
+    document.close()
+
+
+def test_a_report_of_a_common_slide_has_three_pages(named: dict[str, bytes]) -> None:
+    pages = texts(named[SCORED])
+    assert len(pages) == 3
+    order = ("Reviewer's HER2 IHC score", "TUMOUR CELLS BY MEMBRANE PATTERN",
+             "MEMBRANE DENSITY", "FLAGS", "QUALITY CONTROL", "WHERE THIS COMES FROM", "SIGNATURE",
+             "REPRESENTATIVE FIELDS")  # fmt: skip
+    places = [flat(named[SCORED]).index(words) for words in order]
+    assert places == sorted(places)
 
 
 def test_without_a_decision_the_report_says_so(run: Path, tmp_path: Path) -> None:

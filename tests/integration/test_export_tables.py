@@ -20,6 +20,7 @@ from pathology.report import Decision, ExportOptions, export
 from pathology.report.heat_grid import heat_grid
 from pathology.report.job import gather_job
 from pathology.runs import CASE_COLUMNS, RESULT_COLUMNS, Pseudonyms, read_cell_columns
+from pathology.runs.csvfile import unguard
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -134,6 +135,47 @@ def test_a_decision_has_its_columns(run: Path, tmp_path: Path) -> None:
     other = next(row for row in rows if row["slide_id"] == REFUSED)
     assert other["reviewer_agrees"] is None
     assert "'=B. Reader" in found["slides.csv"].read_text()
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t=", "\r=", "\n=", " =", "＝", "'="])
+def test_no_text_of_any_column_is_run(tmp_path: Path, sign: str) -> None:
+    evil = f"{sign}cmd|' /C calc'!A0"
+    write_run(tmp_path / "run", n_cells=40, case_id=evil, block_id=evil, site=evil, assay=evil)
+    made = Decision(
+        reviewer=evil, organization=evil, state="open", agrees=False, reason=evil, comment=evil
+    )
+    found = files(tmp_path / "run", tmp_path / "out", "xlsx", names=True, decisions={SCORED: made})
+    book = openpyxl.load_workbook(found["cohort.xlsx"])
+    cells = [c for sheet in book for row in sheet for c in row if c.value is not None]
+    assert {c.data_type for c in cells} <= {"s", "n", "b"}
+    assert not any(c.hyperlink for c in cells)
+    texts = [c.value for c in cells if c.data_type == "s"]
+    assert sum("calc" in text for text in texts) >= 8
+    rows = list(csv.reader(io.StringIO(found["slides.csv"].read_bytes().decode(), newline="")))
+    for text in (*texts, *(cell for row in rows for cell in row)):
+        # A sentence may quote the name; what begins with it is the danger.
+        assert "calc" not in text or text.startswith(("'", "block ")), text
+    # The apostrophe is taken off again by whoever reads the tables with this program.
+    column = rows[0].index("reviewer_comment")
+    assert unguard(next(row for row in rows if row[0] == SCORED)[column]) == evil
+    slides = pq.read_table(found["slides.parquet"]).to_pylist()
+    assert next(row for row in slides if row["slide_id"] == SCORED)["site"] == evil
+
+
+@pytest.mark.parametrize("state", ["open", "signed", "superseded"])
+def test_an_override_shows_both_scores(run: Path, tmp_path: Path, state: Any) -> None:
+    made = Decision(
+        reviewer="B. Reader", state=state, agrees=False, ihc_score="1+", her2_tier="her2_low",
+        reason="artefact", comment="edge", run_score="3+", at="2026-01-06T10:00:00+00:00",
+    )  # fmt: skip
+    found = files(run, tmp_path, "xlsx", names=True, decisions={SCORED: made})
+    sheet = list(openpyxl.load_workbook(found["cohort.xlsx"])["slides"].values)
+    parquet = pq.read_table(found["slides.parquet"]).to_pylist()
+    for rows in (parquet, [dict(zip(sheet[0], line, strict=True)) for line in sheet[1:]]):
+        row = next(row for row in rows if row["slide_id"] == SCORED)
+        assert (row["ihc_score"], row["run_ihc_score"], row["reviewer_score"]) == ("2+", "3+", "1+")
+        assert (row["review_state"], row["reviewer_tier"]) == (state, "her2_low")
+        assert (row["reviewer_not_scorable"], row["reviewer_comment"]) == (False, "edge")
 
 
 def test_tables_and_heat_maps_are_the_same_twice(run: Path, tmp_path: Path) -> None:

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import openpyxl
 import pydicom
+import pypdfium2
 import pytest
 from reviewing import ADA, PASSWORD, SENIOR, TICKED, Reader, rewrite, square
 from typer.testing import CliRunner
 
+from pathology.cli import main
 from pathology.cli.app import app
 from pathology.review.context import ReviewContext
 from pathology.review.database import FOLDER, RECORD
@@ -77,7 +80,33 @@ def test_an_addendum_corrects_the_score_that_goes_out(context: ReviewContext) ->
     assert "second look" in decision.comment
 
 
-def test_no_signature_is_taken_from_a_broken_chain(context: ReviewContext) -> None:
+def test_tiers_and_not_scorable_go_out_as_they_were_signed(context: ReviewContext) -> None:
+    ada = Reader(context, ADA)
+    ada.act(
+        "a", "decision", kind="override", ihc_score="0", tier="her2_ultralow", reason="artefact"
+    )
+    ada.act("a", "sign", checklist=TICKED, password=PASSWORD, note="looked at the glass slide")
+    ada.act("b", "decision", kind="override", ihc_score="not_scorable", reason="artefact")
+    found = read_recorded(context.run).decisions
+    assert (found["a"].ihc_score, found["a"].her2_tier) == ("0", "her2_ultralow")
+    assert (found["b"].ihc_score, found["b"].not_scorable, found["b"].said) == (
+        None,
+        True,
+        "not scorable",
+    )
+    ada.act("b", "sign", checklist=TICKED, password=PASSWORD, note="looked at the glass slide")
+    assert read_recorded(context.run).decisions["b"].headline.endswith(": not scorable")
+    Reader(context, SENIOR).act(
+        "a", "addendum", text="second look", ihc_score="0", tier="her2_null"
+    )
+    corrected = read_recorded(context.run).decisions["a"]
+    assert corrected.her2_tier == "her2_null"
+    assert "0 (her2_ultralow) was signed" in corrected.reason
+
+
+def test_no_signature_is_taken_from_a_broken_chain(
+    context: ReviewContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Reader(context, ADA).sign("a")
     context.close()
     with sqlite3.connect(context.run / FOLDER / RECORD) as connection:
@@ -90,6 +119,73 @@ def test_no_signature_is_taken_from_a_broken_chain(context: ReviewContext) -> No
         )
     with pytest.raises(StoreError, match="broken at event 1"):
         read_recorded(context.run)
+    # Nor does an export: it writes nothing, says where and what to do, and does as it is told.
+    args = ["export", str(context.run), "--to", "pdf,fhir", "--out", str(tmp_path / "x")]
+    with pytest.raises(SystemExit) as ended:
+        main(args)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    for words in ("review.sqlite", "broken at event 1", "--no-review"):
+        assert words in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "x").exists()
+    with pytest.raises(SystemExit) as ended:
+        main([*args, "--no-review"])
+    assert ended.value.code == 0
+    assert len(list((tmp_path / "x" / "pdf").iterdir())) == 3
+
+
+def test_every_export_shows_both_scores_and_what_is_void(
+    context: ReviewContext, tmp_path: Path
+) -> None:
+    ada = Reader(context, ADA)
+    for name in "ab":
+        ada.act(name, "decision", kind="override", ihc_score="1+", tier="her2_low",
+                reason="artefact", text="edges")  # fmt: skip
+        ada.act(name, "sign", checklist=TICKED, password=PASSWORD, note="looked at the glass")
+    rewrite(context.run, "b", h_score=1.0)
+    stored = SlideFolder(root=context.run, slide_id="a").load()
+    assert stored is not None
+    run_score = str(stored.ihc_score)
+    assert run_score != "1+"
+    args = ["export", str(context.run), "--names", "original", "--out", str(tmp_path)]
+    kinds = "html,pdf,tables,xlsx,dicom-sr,fhir"
+    done = CliRunner().invoke(app, [*args, "--to", kinds, "--organization", "Lab"])
+    assert done.exit_code == 0, done.output
+    assert "1 signed, 0 open, 1 superseded" in done.output
+    for name, state, line in (
+        ("a", "signed", "Signed by Ada on"),
+        ("b", "superseded", "Not signed any more: scored again after Ada had signed 1+"),
+    ):
+        texts = _words_of(tmp_path, name)
+        assert set(texts) == set(kinds.split(","))
+        for kind, text in texts.items():
+            for words in (run_score, "1+", state, "artefact"):
+                assert words in text, (kind, words)
+            assert line in text or kind in ("tables", "xlsx", "dicom-sr"), kind
+        report = pydicom.dcmread(tmp_path / "dicom-sr" / f"{name}.sr.dcm")
+        assert (report.VerificationFlag == "VERIFIED") == (state == "signed")
+    index = (tmp_path / "html" / "index.html").read_text()
+    assert "<b>1+</b>" in index
+    assert "superseded: the slide was scored again" in index
+
+
+def _words_of(folder: Path, name: str) -> dict[str, str]:
+    """Return what a slide's file of each kind says, or its row of the tables."""
+    document = pypdfium2.PdfDocument(folder / "pdf" / f"{name}.pdf")
+    pages = " ".join(" ".join(page.get_textpage().get_text_range() for page in document).split())
+    document.close()
+    rows = list(openpyxl.load_workbook(folder / "xlsx" / "cohort.xlsx")["slides"].values)
+    report = pydicom.dcmread(folder / "dicom-sr" / f"{name}.sr.dcm")
+    table = (folder / "tables" / "slides.csv").read_text().splitlines()
+    return {
+        "html": (folder / "html" / f"{name}.html").read_text(),
+        "pdf": pages,
+        "tables": next(line for line in table if line.startswith(f"{name},")),
+        "xlsx": " ".join(str(cell) for cell in next(row for row in rows if row[0] == name)),
+        "dicom-sr": " ".join(str(item.value) for item in report.iterall() if item.VR != "SQ"),
+        "fhir": (folder / "fhir" / f"{name}.fhir.json").read_text(),
+    }
 
 
 def test_exports_say_what_was_signed(context: ReviewContext, tmp_path: Path) -> None:

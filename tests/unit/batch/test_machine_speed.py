@@ -164,8 +164,8 @@ def test_the_plan_says_where_its_figures_come_from(
     assert f"from            run in {out}" in taken.stdout
     assert taken.stderr == ""
     assert "memory " in taken.stdout
-    other = her2("plan", slides, "--from", out, "--set", "report.overview_px=400")
-    assert "is of another kind of run: report.overview_px" in other.stderr
+    other = her2("plan", slides, "--from", out, "--set", "scoring.min_tumour_cells=50")
+    assert "is of another kind of run: scoring.min_tumour_cells" in other.stderr
     both = her2("plan", slides, "--from", out, "--rate", "3")
     assert (both.returncode, "exclude each other" in both.stderr) == (2, True)
 

@@ -6,6 +6,7 @@ Nothing here has an effect on a result. What is measured varies from run to run,
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -208,6 +209,38 @@ class SlideTiming:
             **{name: round(value, 3) for name, value in self.rates().items() if self.wall_s},
         }
 
+    @classmethod
+    def of_content(cls, content: object) -> SlideTiming:
+        """Return what :meth:`content` wrote, to the digits that it wrote.
+
+        Raises
+        ------
+        ValueError
+            If this is not such a content.
+
+        Examples
+        --------
+        >>> timing = SlideTiming(wall_s=8.0, seconds={"network": 6.0}, tissue_mm2=12.0, tiles=40)
+        >>> SlideTiming.of_content(timing.content()).rates() == timing.rates()
+        True
+        """
+        if not isinstance(content, Mapping):
+            raise ValueError("a timing is a mapping")
+        seconds, threads = content.get("seconds"), content.get("threads")
+        if not isinstance(seconds, Mapping) or not isinstance(threads, Mapping):
+            raise ValueError("a timing has seconds and threads by name")
+        return cls(
+            seconds={str(name): _amount(seconds, name) for name in seconds},
+            threads={str(name): int(_amount(threads, name)) for name in threads},
+            wall_s=_amount(content, "wall_s"),
+            tissue_mm2=_amount(content, "tissue_mm2"),
+            megapixels=_amount(content, "megapixels"),
+            slides=int(_amount(content, "slides")),
+            tiles=int(_amount(content, "tiles")),
+            peak_bytes=int(_amount(content, "peak_bytes")),
+            device_bytes=int(_amount(content, "device_bytes")),
+        )
+
     def words(self) -> str:
         """Say it in one line.
 
@@ -257,6 +290,13 @@ class SlideTiming:
             peak_bytes=max(self.peak_bytes, other.peak_bytes),
             device_bytes=max(self.device_bytes, other.device_bytes),
         )
+
+
+def _amount(content: Mapping[Any, Any], name: object) -> float:
+    value = content.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} is no amount")
+    return float(value)
 
 
 def peak_memory_bytes() -> int:

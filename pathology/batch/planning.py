@@ -16,7 +16,7 @@ from pathology.tiling import InputSpec, lay_grid, select_tiles
 from pathology.tissue import find_tissue
 from pathology.wsi import open_slide
 
-__all__ = ["PlannedSlide", "Speed", "plan_slides", "speed"]
+__all__ = ["PlannedSlide", "Speed", "make_factory", "plan_slides", "speed"]
 
 #: Tissue per minute where nothing was measured, mm². CPU: 1.4 mm² of dense synthetic tumour took 8
 #: seconds of one core with all stages (her2-cells 0.1.0, fp32), so two cores do up to 20; half of
@@ -92,10 +92,11 @@ def speed(device: str, measured: float | None = None) -> Speed:
         gpus = device.count(",") + 1
         return Speed(
             mm2_per_minute=_CUDA_MM2_PER_MINUTE * gpus,
-            source=f"default for {gpus} GPU, not measured here",
+            source=f"assumed for {gpus} GPU, not measured: --measure does that",
         )
     return Speed(
-        mm2_per_minute=_CPU_MM2_PER_MINUTE, source="default for two CPU cores, not measured here"
+        mm2_per_minute=_CPU_MM2_PER_MINUTE,
+        source="assumed for two CPU cores, not measured: --measure does that",
     )
 
 

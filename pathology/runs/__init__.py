@@ -36,7 +36,7 @@ from pathology.runs.jsonschema import generate_result_schema, load_result_schema
 from pathology.runs.kept import KeptResults
 from pathology.runs.layout import make_slide_id, path_text, unique_slide_ids
 from pathology.runs.leases import LEASE_SECONDS, ShardRecord, Watch, read_records
-from pathology.runs.log import RunLog
+from pathology.runs.log import RunLog, read_slide_timings
 from pathology.runs.merge import (
     Joined,
     MissingSlidesError,
@@ -142,6 +142,7 @@ __all__ = [
     "read_run_info",
     "read_slide_lists",
     "read_slide_result",
+    "read_slide_timings",
     "read_state",
     "read_tiles",
     "result_from_error",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pathology.errors import OutputError
 from pathology.runs.layout import LOG
 from pathology.runs.run_info import clean_texts, now
+from pathology.timing import SlideTiming
 
-__all__ = ["LogLevel", "RunLog", "read_slide_seconds"]
+__all__ = ["LogLevel", "RunLog", "read_slide_seconds", "read_slide_timings"]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 #: Fields of an event that are text for people, and may name files.
@@ -136,17 +137,46 @@ def read_slide_seconds(folder: Path) -> dict[str, float]:
         that was cut by a crash), are left out. Empty where there is no log.
     """
     found: dict[str, float] = {}
+    for slide_id, entry in _finished_slides(folder):
+        seconds = entry.get("seconds")
+        if isinstance(seconds, int | float):
+            found[slide_id] = float(seconds)
+    return found
+
+
+def read_slide_timings(folder: Path) -> dict[str, SlideTiming]:
+    """Read from ``log.jsonl`` where the time of each slide went when it was last read.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+
+    Returns
+    -------
+    dict
+        Timings by slide id; slides without one, and lines that are none of this program, are left
+        out. Empty where there is no log.
+    """
+    found: dict[str, SlideTiming] = {}
+    for slide_id, entry in _finished_slides(folder):
+        timing = entry.get("timing")
+        try:
+            found[slide_id] = SlideTiming.of_content(timing)
+        except (TypeError, ValueError):
+            continue
+    return found
+
+
+def _finished_slides(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return found
+        return
     for line in lines:
         try:
             entry = json.loads(line)
         except ValueError:
             continue
         if isinstance(entry, dict) and entry.get("event") == "slide_finished":
-            seconds = entry.get("seconds")
-            if isinstance(seconds, int | float):
-                found[str(entry.get("slide_id"))] = float(seconds)
-    return found
+            yield str(entry.get("slide_id")), entry

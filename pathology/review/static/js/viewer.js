@@ -221,5 +221,11 @@ export function join(one, two) {
   two.osd.addHandler("canvas-drag-end", () => setTimeout(() => { shifted(); dragged = false; }, 450));
   two.osd.addHandler("canvas-scroll", () => setTimeout(() => follow(two, one, -1), 0));
   there();
-  return { undo: () => one.removeEventListener("moved", there) };
+  // With the keyboard: the second view alone, by a twentieth of what is seen.
+  const nudge = (dx, dy) => {
+    const step = 0.05 * two.frame.width * two.frame.mpp;
+    shift = { x: shift.x + dx * step, y: shift.y + dy * step };
+    there();
+  };
+  return { nudge, undo: () => one.removeEventListener("moved", there) };
 }

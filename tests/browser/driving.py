@@ -6,6 +6,7 @@ import shutil
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ from pathology.review.serve import make_app
 from pathology.review.store import ReviewStore
 from pathology.review.study import start_study
 from pathology.review.users import Role, User, Users
+
+try:
+    from playwright.sync_api import Error as PageGone
+except ImportError:  # the fixtures skip every test then
+    PageGone = RuntimeError  # type: ignore[assignment, misc]
 
 PASSWORD = "right horse battery"  # noqa: S105 - of users that the tests make
 ANNA = User(name="Anna", role=Role.SENIOR_READER)
@@ -95,8 +101,9 @@ def begin_study(run: Path) -> None:
 def until(page: Any, expression: str) -> None:
     """Wait until an expression is true; the page's own policy forbids playwright's eval."""
     for _ in range(600):
-        if page.evaluate(expression):
-            return
+        with suppress(PageGone):  # on the way to another page
+            if page.evaluate(expression):
+                return
         page.wait_for_timeout(50)
     pytest.fail(f"never true: {expression}")
 
@@ -105,9 +112,11 @@ def still(page: Any) -> None:
     """Wait until the view stands and its squares and cells are there."""
     until(
         page,
-        """(() => { const { eye } = her2; const now = JSON.stringify(eye.frame);
-        const same = now === window.her2Before; window.her2Before = now; if (!same) return false;
-        const world = eye.osd.world; for (let i = 0; i < world.getItemCount(); i += 1)
+        """(() => { const { eye } = her2; const { viewport, world } = eye.osd;
+        const [now, end] = [viewport.getBounds(true), viewport.getBounds(false)];
+        if (Math.abs(now.x - end.x) + Math.abs(now.y - end.y) + Math.abs(now.width - end.width)
+          > 1e-4 * now.width) return false;
+        for (let i = 0; i < world.getItemCount(); i += 1)
           if (!world.getItemAt(i).getFullyLoaded()) return false;
         return true; })()""",
     )

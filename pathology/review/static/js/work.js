@@ -11,7 +11,7 @@ export const KINDS = [
   { code: "control", text: "Control tissue", short: "Control", key: "c" },
 ];
 const SCORES = ["0", "1+", "2+", "3+", "not_scorable"];
-const TIERS = { 0: [["her2_null", "null"], ["her2_ultralow", "ultralow"]] };
+const TIERS = { 0: [["her2_null", "null"], ["her2_ultralow", "ultralow"]], "1+": [["her2_low", "low"]], "2+": [["her2_equivocal", "equivocal"], ["her2_low", "low (ISH negative)"], ["her2_positive", "positive (ISH positive)"]], "3+": [["her2_positive", "positive"]] };
 const REASONS = [
   ["in_situ_counted", "In situ carcinoma was counted"], ["control_counted", "Control tissue was counted"], ["artefact", "Artefact"],
   ["cytoplasmic", "Cytoplasmic, not membranous"], ["tumour_missed", "Tumour was missed"], ["other", "Other (say which)"],
@@ -25,11 +25,11 @@ export const CHECKS = [
 const field = (label, input) => el("label", { class: "field" }, label, input);
 const options = (rows, chosen) => rows.map(([value, text]) => el("option", { value, text, selected: value === chosen }));
 
-// A score, and where it leaves the tier open, the tier.
+// A score with its tier, asked for only where the score leaves it open.
 function scoreAndTier(label, props, choices) {
   const tier = el("select", { name: "tier" });
   const row = field("Tier", tier);
-  const show = (score) => { row.hidden = !TIERS[score]; tier.replaceChildren(...options(TIERS[score] || [["", ""]])); };
+  const show = (score) => { row.hidden = (TIERS[score] || []).length < 2; tier.replaceChildren(...options(TIERS[score] || [["", ""]])); };
   const score = el("select", { ...props, onchange: (event) => show(event.target.value) }, choices);
   show(score.value);
   return [field(label, score), row];

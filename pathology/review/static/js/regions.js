@@ -174,8 +174,9 @@ export class Regions extends EventTarget {
     this.eye.redraw();
     if (!ring) return;
     this.#keep();
-    if (ring.length < 3 || Math.abs(area(ring)) < 25) return this.#complain("Too small for a region: draw around an area.");
+    // First: the halves of a figure of eight cancel each other's area.
     if (crosses(ring)) return this.#complain("The outline crosses itself: draw it again without a loop.");
+    if (ring.length < 3 || Math.abs(area(ring)) < 25) return this.#complain("Too small for a region: draw around an area.");
     const inside = ring.map(([x, y]) => [Math.min(Math.max(x, 0), this.eye.width), Math.min(Math.max(y, 0), this.eye.height)]);
     if (Math.abs(area(inside)) < 25) return this.#complain("The region lies outside the slide.");
     this.past.push(clone(this.shapes));

@@ -110,7 +110,7 @@ def main() -> None:
         client, at = Client(port), f"/api/slides/{name}"
         first = [client.ms("/api/worklist"), client.ms(at), client.ms(f"{at}/backdrop.jpg")]
         top = (options.side - 1).bit_length()
-        first.append(client.ms(f"{at}/tiles/{top - 4}/1_1.jpg"))
+        first.append(client.ms(f"{at}/tiles/{top - 4}/0_0.jpg"))
         print(f"{'first picture: list, slide, overview, square':<46} sum    {sum(first):8.1f} ms")
         rng = np.random.default_rng(2)
         most = options.side // 512

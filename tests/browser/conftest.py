@@ -5,56 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+if TYPE_CHECKING:
+    from driving import Site
+
 #: An answer of 4xx, and a picture that was still on its way when the page was left.
 _HARMLESS = ("Failed to load resource", "Tile %s failed to load")
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-
-
-class Site:
-    """A served run: its address, its slides and the record's double."""
-
-    def __init__(self, root: Path, **options: Any) -> None:
-        import uvicorn
-        from double import TOKEN, Double, Guard
-        from starlette.middleware import Middleware
-
-        from pathology.review.app import create_app
-        from pathology.review.run import ReviewRun
-
-        self.run = ReviewRun.open(root)
-        self.double = Double(self.run, **options)
-        app = create_app(
-            self.run, routers=[self.double.router()], security=self.double,
-            guard=Middleware(Guard),
-        )  # fmt: skip
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", ws="none")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-        self._thread.start()
-        limit = time.monotonic() + 60
-        while not self._server.started:
-            assert time.monotonic() < limit, "the server did not start"
-            time.sleep(0.02)
-        self.port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.door = f"{self.url}/#token={TOKEN}"
-
-    def slide(self, part: str) -> str:
-        return next(name for name in self.run.rows if part in name)
-
-    def close(self) -> None:
-        self._server.should_exit = True
-        self._thread.join(timeout=20)
 
 
 @pytest.fixture(scope="session")
@@ -70,17 +34,56 @@ def review_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def site(review_root: Path) -> Iterator[Site]:
-    served = Site(review_root)
+def run(review_root: Path, tmp_path: Path) -> Path:
+    """A run of the test's own; its slides lie where the first one read them."""
+    from driving import copy_run
+
+    return copy_run(review_root, tmp_path / "run")
+
+
+@pytest.fixture
+def site(run: Path) -> Iterator[Site]:
+    """One person at her own machine."""
+    from driving import Site
+
+    served = Site(run)
     yield served
     served.close()
 
 
 @pytest.fixture
-def blinded_site(review_root: Path) -> Iterator[Site]:
-    served = Site(review_root, blinded=True)
+def shared_site(run: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """Named users with passwords."""
+    from driving import ANNA, BO, PASSWORD, Site
+
+    from pathology.review import users as module
+
+    monkeypatch.setattr(module, "SCRYPT", {"n": 2, "r": 8, "p": 1})  # cheap hashes
+    users = module.Users().with_user(ANNA, PASSWORD).with_user(BO, PASSWORD)
+    served = Site(run, users=users)
     yield served
     served.close()
+
+
+@pytest.fixture
+def blinded_site(run: Path) -> Iterator[Site]:
+    """A blinded study of one reader."""
+    from driving import Site, begin_study
+
+    begin_study(run)
+    served = Site(run)
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Folder for screenshots: the test's own, or below the one that HER2_SCREENSHOTS names."""
+    if not (kept := os.environ.get("HER2_SCREENSHOTS")):
+        return tmp_path
+    folder = Path(kept) / str(request.node.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -94,26 +97,47 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+class Pages:
+    """Open pages, each of a session of its own, and note what goes wrong in them."""
+
+    def __init__(self, browser: Any) -> None:
+        self._browser = browser
+        self._contexts: list[Any] = []
+        self.problems: list[str] = []
+        self.asked: list[str] = []
+
+    def open(self, **options: Any) -> Any:
+        context = self._browser.new_context(viewport={"width": 1440, "height": 860}, **options)
+        self._contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("console", self._hear)
+        page.on("request", lambda request: self.asked.append(request.url))
+        return page
+
+    def _hear(self, line: Any) -> None:
+        if line.type == "error" and not line.text.startswith(_HARMLESS):
+            self.problems.append(line.text)
+
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
+
+
 @pytest.fixture
-def page(chromium: Any) -> Iterator[Any]:
-    """A page of its own session; errors of the script or of the content security policy fail."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 860})
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on(
-        "console",
-        lambda line: (
-            problems.append(line.text)
-            if line.type == "error" and not line.text.startswith(_HARMLESS)
-            else None
-        ),
-    )
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    yield page
-    context.close()
-    assert problems == []
-    outside = [url for url in asked if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))]
+def pages(chromium: Any) -> Iterator[Pages]:
+    """Pages; errors of the script or of the content security policy fail the test."""
+    found = Pages(chromium)
+    yield found
+    found.close()
+    assert found.problems == []
+    inside = ("http://127.0.0.1:", "data:", "blob:")
+    outside = [url for url in found.asked if not url.startswith(inside)]
     assert outside == [], "the page asked another host"
+
+
+@pytest.fixture
+def page(pages: Pages) -> Any:
+    """One page."""
+    return pages.open()

@@ -56,14 +56,14 @@ export function toast(text, kind = "") {
 }
 
 // Opens a dialog and resolves to the form's data, or to null when it was left.
-export function ask(title, fields, { action = "Save", danger = false, check } = {}) {
+export function ask(title, fields, { action = "Save", danger = false, plain = false, check } = {}) {
   return new Promise((resolve) => {
     const problem = el("p", { class: "notice bad", role: "alert", hidden: true });
     const submit = el("button", { type: "submit", class: danger ? "danger" : "primary", text: action });
     const form = el("form", { method: "dialog" },
       el("h2", { text: title, id: "dialog-title" }), fields, problem,
       el("div", { class: "row" },
-        el("button", { type: "button", text: "Cancel", onclick: () => box.close() }), submit));
+        plain ? null : el("button", { type: "button", text: "Cancel", onclick: () => box.close() }), submit));
     const box = el("dialog", { "aria-labelledby": "dialog-title" }, form);
     let answer = null;
     form.addEventListener("submit", async (event) => {

@@ -210,18 +210,18 @@ export class Cells {
     }
   }
 
-  // The cell whose outline holds a point, nearest first.
-  at({ x, y }) {
+  // The cell whose outline holds a point, nearest first; or the nearest one at all, for the keyboard.
+  at({ x, y }, { nearest = false } = {}) {
     if (!this.on || this.cells?.mode !== 0) return null;
     const { n, place, radii, id, kind } = this.cells;
     let best = null;
-    let least = 14;
+    let least = nearest ? 60 : 14;
     for (let i = 0; i < n; i += 1) {
       if (!(kind[i] & 64) && !this.others) continue;
       const distance = Math.hypot(place[2 * i] - x, place[2 * i + 1] - y);
       if (distance >= least) continue;
       const ray = Math.round((Math.atan2(y - place[2 * i + 1], x - place[2 * i]) / (2 * Math.PI)) * RAYS + RAYS) % RAYS;
-      if (distance > Math.max(3, radii[i * RAYS + ray] * STEP_UM + 1)) continue;
+      if (!nearest && distance > Math.max(3, radii[i * RAYS + ray] * STEP_UM + 1)) continue;
       least = distance;
       best = { id: id[i], x: place[2 * i], y: place[2 * i + 1], radii: radii.slice(i * RAYS, (i + 1) * RAYS) };
     }

@@ -127,7 +127,7 @@ export function cellCard(cell, colour, close) {
   const value = svg("text", { x: middle, y: middle + 4, "text-anchor": "middle", "font-size": 12, fill: "#1c2026" }, `${Math.round(100 * cell.completeness)} %`);
   rose.append(value);
   return el("div", { class: "plate cell-card", role: "region", "aria-label": "Cell" },
-    el("h3", {}, el("span", { class: "dot", style: { background: colour } }), cell.is_tumour ? cell.pattern_label : cell.class),
+    el("h2", {}, el("span", { class: "dot", style: { background: colour } }), cell.is_tumour ? cell.pattern_label : cell.class),
     el("button", { type: "button", class: "close", "aria-label": "Close", onclick: close, text: "×" }),
     rose,
     table([

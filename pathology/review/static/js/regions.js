@@ -7,10 +7,10 @@ const NAMES = { tumour: "Tumor", in_situ: "In situ", exclude: "Exclude", control
 const clone = (value) => JSON.parse(JSON.stringify(value));
 
 export class Regions extends EventTarget {
-  constructor(eye, palette, { slide, run }) {
+  constructor(eye, palette, { slide, run, user }) {
     super();
-    Object.assign(this, { eye, palette, on: true, shapes: [], saved: [], past: [], tool: "move", chosen: -1, points: null, hover: null, version: 0, readonly: false });
-    this.key = `her2:draft:${run}:${slide}`;
+    Object.assign(this, { eye, palette, on: true, shapes: [], saved: [], past: [], tool: "move", chosen: -1, corner: -1, points: null, hover: null, version: 0, readonly: false });
+    this.key = `her2:draft:${user}:${run}:${slide}`; // on a shared machine everyone has drafts of his own
     this.catch = document.createElement("div");
     this.catch.className = "catch";
     this.catch.hidden = true;
@@ -38,13 +38,18 @@ export class Regions extends EventTarget {
     return draft;
   }
 
-  restore(draft) { this.past.push(clone(this.shapes)); this.shapes = draft.shapes; this.#changed(); }
+  restore(draft) {
+    this.past.push(clone(this.shapes));
+    this.shapes = draft.shapes;
+    if (draft.points) { this.use(draft.tool); this.points = draft.points; }
+    this.#changed();
+  }
 
   #draft() {
     let draft = null;
     try { draft = JSON.parse(localStorage.getItem(this.key) || "null"); } catch { /* not ours, or cut off */ }
     const whole = draft && Array.isArray(draft.shapes) && draft.shapes.every((shape) => Array.isArray(shape.rings) && shape.kind);
-    return whole && JSON.stringify(draft.shapes) !== JSON.stringify(this.saved) ? draft : null;
+    return whole && (draft.points?.length || JSON.stringify(draft.shapes) !== JSON.stringify(this.saved)) ? draft : null;
   }
 
   forget() { localStorage.removeItem(this.key); }
@@ -61,14 +66,19 @@ export class Regions extends EventTarget {
   }
 
   #changed({ keep = false } = {}) {
-    if (!keep) {
-      try {
-        if (this.dirty) localStorage.setItem(this.key, JSON.stringify({ version: this.version, shapes: this.shapes, at: Date.now() }));
-        else this.forget();
-      } catch { this.dispatchEvent(new CustomEvent("trouble", { detail: "The draft could not be kept in this browser: save soon." })); }
-    }
+    if (!keep) this.#keep();
+    this.corner = -1;
     this.dispatchEvent(new Event("change"));
     this.eye.redraw();
+  }
+
+  // The draft: what is not saved yet, with the outline that is being drawn.
+  #keep() {
+    const { version, shapes, points, tool } = this;
+    try {
+      if (this.dirty || points) localStorage.setItem(this.key, JSON.stringify({ version, shapes, points, tool, at: Date.now() }));
+      else this.forget();
+    } catch { this.#complain("The draft could not be kept in this browser: save soon."); }
   }
 
   use(tool) {
@@ -83,9 +93,12 @@ export class Regions extends EventTarget {
 
   get drawing() { return this.tool !== "move" && this.tool !== "edit"; }
 
-  choose(index) { this.chosen = index; this.dispatchEvent(new Event("change")); this.eye.redraw(); }
+  choose(index) { this.chosen = index; this.corner = -1; this.dispatchEvent(new Event("change")); this.eye.redraw(); }
 
-  remove(index = this.chosen) {
+  // Deletes the chosen corner; without one, the region.
+  remove(index = null) {
+    if (index === null && this.corner >= 0) { this.#change((ring, at) => ring.splice(at, 1)); return; }
+    index ??= this.chosen;
     if (index < 0 || this.readonly) return;
     this.past.push(clone(this.shapes));
     this.shapes.splice(index, 1);
@@ -101,7 +114,48 @@ export class Regions extends EventTarget {
     this.#changed();
   }
 
-  cancel() { this.points = null; this.held = null; this.cross.hidden = true; this.eye.redraw(); }
+  cancel() {
+    const begun = this.points;
+    this.points = null; this.held = null; this.corner = -1; this.cross.hidden = true;
+    if (begun) this.#keep();
+    this.eye.redraw();
+  }
+
+  // With the keyboard: one corner after the other of the chosen region.
+  nextCorner(step) {
+    if (this.tool !== "edit" || !this.shapes.length) return;
+    if (this.chosen < 0) this.choose(0);
+    const corners = this.shapes[this.chosen].rings.flat();
+    this.corner = this.corner < 0 ? 0 : (this.corner + step + corners.length) % corners.length;
+    const [x, y] = corners[this.corner];
+    const { left, top, right, bottom, mpp } = this.eye.view;
+    if (x < left || x > right || y < top || y > bottom) this.eye.show({ x, y, mpp });
+    this.dispatchEvent(new CustomEvent("say", { detail: `Corner ${this.corner + 1} of ${corners.length}` }));
+    this.eye.redraw();
+  }
+
+  nudge(dx, dy) {
+    const step = 8 * this.eye.frame.mpp;
+    this.#change((ring, at) => { ring[at] = [ring[at][0] + dx * step, ring[at][1] + dy * step]; });
+  }
+
+  // Changes the chosen corner's ring, unless the outline would cross itself.
+  #change(work) {
+    if (this.tool !== "edit" || this.corner < 0 || this.readonly) return;
+    const { corner } = this;
+    const before = clone(this.shapes);
+    let at = corner;
+    const ring = this.shapes[this.chosen].rings.find((one) => at < one.length || ((at -= one.length), false));
+    work(ring, at);
+    if (ring.length < 3 || crosses(ring)) {
+      this.shapes = before;
+      this.#complain(ring.length < 3 ? "A region has three corners or more: delete the whole region in the list." : "The outline would cross itself there.");
+    } else {
+      this.past.push(before);
+      this.#changed();
+    }
+    this.corner = Math.min(corner, this.shapes[this.chosen].rings.flat().length - 1);
+  }
 
   // With the keyboard: the middle of the view is the pen.
   pin() {
@@ -109,6 +163,7 @@ export class Regions extends EventTarget {
     this.cross.hidden = false;
     const { x, y } = this.eye.centre;
     (this.points ??= []).push([x, y]);
+    this.#keep();
     this.eye.redraw();
   }
 
@@ -118,8 +173,10 @@ export class Regions extends EventTarget {
     this.cross.hidden = true;
     this.eye.redraw();
     if (!ring) return;
-    if (ring.length < 3 || Math.abs(area(ring)) < 25) return this.#complain("Too small for a region: draw around an area.");
+    this.#keep();
+    // First: the halves of a figure of eight cancel each other's area.
     if (crosses(ring)) return this.#complain("The outline crosses itself: draw it again without a loop.");
+    if (ring.length < 3 || Math.abs(area(ring)) < 25) return this.#complain("Too small for a region: draw around an area.");
     const inside = ring.map(([x, y]) => [Math.min(Math.max(x, 0), this.eye.width), Math.min(Math.max(y, 0), this.eye.height)]);
     if (Math.abs(area(inside)) < 25) return this.#complain("The region lies outside the slide.");
     this.past.push(clone(this.shapes));
@@ -172,10 +229,14 @@ export class Regions extends EventTarget {
     if (moved) { this.close(); return; }
     const first = this.points?.[0];
     const at = this.#point(event);
+    this.#keep();
     if (this.points?.length > 3 && Math.hypot(at[0] - first[0], at[1] - first[1]) < 9 * this.eye.frame.mpp) { this.points.pop(); this.close(); }
   }
 
-  _dblclick() { if (this.drawing && this.points) { this.points.pop(); this.close(); } }
+  _dblclick() {
+    if (this.tool === "edit") { this.remove(this.corner >= 0 ? null : -1); return; } // on a corner: away with it
+    if (this.drawing && this.points) { this.points.pop(); this.close(); }
+  }
 
   _wheel(event) { this.eye.zoomBy(event.deltaY < 0 ? 1.25 : 0.8); }
 
@@ -185,7 +246,12 @@ export class Regions extends EventTarget {
     if (shape) {
       for (const [r, ring] of shape.rings.entries()) {
         const v = ring.findIndex(([x, y]) => Math.hypot(x - at[0], y - at[1]) < near);
-        if (v >= 0) { this.held = { ring: r, vertex: v, before: clone(this.shapes) }; return; }
+        if (v >= 0) {
+          this.held = { ring: r, vertex: v, before: clone(this.shapes) };
+          this.corner = shape.rings.slice(0, r).flat().length + v;
+          this.eye.redraw();
+          return;
+        }
         const edge = nearEdge(ring, at, near);
         if (edge >= 0) {
           const before = clone(this.shapes);
@@ -241,12 +307,12 @@ export class Regions extends EventTarget {
   }
 
   #handles(ctx, shape, colour, px) {
-    ctx.fillStyle = "#fff";
     ctx.strokeStyle = colour;
     ctx.lineWidth = 1.6 * px;
-    for (const [x, y] of shape.rings.flat()) {
+    for (const [index, [x, y]] of shape.rings.flat().entries()) {
+      ctx.fillStyle = index === this.corner ? colour : "#fff";
       ctx.beginPath();
-      ctx.arc(x, y, HANDLE_PX * px, 0, 2 * Math.PI);
+      ctx.arc(x, y, (index === this.corner ? 1.4 : 1) * HANDLE_PX * px, 0, 2 * Math.PI);
       ctx.fill();
       ctx.stroke();
     }

@@ -7,6 +7,7 @@ import { Area, Cells, FailedTiles, HeatMap, RunRegions } from "./layers.js";
 import { Regions } from "./regions.js";
 import { cellCard, readingPage, stateBadge, verdict } from "./panel.js";
 import { KINDS, Work } from "./work.js";
+import { SLIDE_KEYS, showKeys } from "./keys.js";
 import { sentence, state } from "./format.js";
 
 const id = decodeURIComponent(location.pathname.split("/").pop());
@@ -151,8 +152,9 @@ function closeCard() {
   eye.redraw();
 }
 
-async function pick(at) {
-  const cell = cells.at(at);
+async function pick(at, { nearest = false } = {}) {
+  const cell = cells.at(at, { nearest });
+  if (nearest && !cell) toast("There is no cell outline near the middle: show the cells (O) at 20× or more.");
   eye.host.querySelector(".cell-card")?.remove();
   cells.chosen = cell;
   eye.redraw();
@@ -222,10 +224,14 @@ async function openBeside(other) {
   if (slide.problem) toast(sentence(slide.problem), "bad");
 }
 
-function go(step) {
+function neighbour(step) {
   const order = JSON.parse(sessionStorage.getItem("her2:order") || "[]");
-  const next = order[order.indexOf(id) + step];
-  if (order.includes(id) && next) location.assign(`/slide/${encodeURIComponent(next)}`);
+  return order.includes(id) ? order[order.indexOf(id) + step] : undefined;
+}
+
+function go(step) {
+  const next = neighbour(step);
+  if (next) location.assign(`/slide/${encodeURIComponent(next)}`);
 }
 
 function toggle(layer) {
@@ -239,9 +245,12 @@ function toggle(layer) {
 const KEYS = {
   v: () => regions.use("move"), e: () => regions.use("edit"), h: () => page.panel && toggle(heat), o: () => page.panel && toggle(cells), f: () => toggle(failed), r: () => toggle(regions),
   i: () => toggle(areas.find((area) => area.area.kind === "tissue")), " ": () => regions.pin(), Enter: () => regions.close(),
+  g: () => pick(eye.centre, { nearest: true }), ",": () => regions.nextCorner(-1), ".": () => regions.nextCorner(1), "?": () => showKeys(SLIDE_KEYS),
   Delete: () => regions.remove(), Backspace: () => regions.remove(), N: () => go(1), P: () => go(-1),
   ...Object.fromEntries(KINDS.map((kind) => [kind.key, () => regions.use(kind.code)])),
 };
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 function onKey(event) {
   if (document.querySelector("dialog[open]") || event.altKey) return;
@@ -255,6 +264,12 @@ function onKey(event) {
   const own = ["BUTTON", "INPUT", "A"].includes(tagName);
   if (own && (event.key === " " || event.key === "Enter" || (type === "range" && event.key.startsWith("Arrow")))) return;
   if (byId("panel").contains(event.target) && event.key.startsWith("Arrow")) return;
+  const arrow = ARROWS[event.key];
+  if (arrow && event.shiftKey) {
+    event.preventDefault();
+    if (byId("beside-eye")?.contains(event.target)) beside?.joined.nudge(...arrow); else regions.nudge(...arrow);
+    return;
+  }
   if (eye.key(event.key)) { event.preventDefault(); return; }
   if (KEYS[event.key]) { event.preventDefault(); KEYS[event.key](); }
 }
@@ -286,10 +301,11 @@ async function start() {
   cells = new Cells(id, legend);
   runRegions = new RunRegions(legend.regions);
   eye.layers.push(cells, runRegions);
-  regions = new Regions(eye, legend.regions, { slide: id, run: slide.run });
+  regions = new Regions(eye, legend.regions, { slide: id, run: slide.run, user: session.user });
   regions.readonly = work.closed || Boolean(work.review.blinded);
   const draft = regions.adopt(review.version, review.regions?.features || [], slide.spacing_um || [1, 1]);
   regions.addEventListener("change", () => { showTools(); showPanel(); });
+  regions.addEventListener("say", (event) => announce(event.detail));
   regions.addEventListener("trouble", (event) => toast(event.detail, "bad"));
   eye.addEventListener("settled", loadCells);
   eye.addEventListener("pick", (event) => pick(event.detail));
@@ -299,15 +315,18 @@ async function start() {
   showPanel();
   showEditors();
   setInterval(watch, 20_000);
-  offerDraft(draft);
+  offerDraft(regions.readonly ? null : draft);
   runRegions.load(id).then(() => { runRegions.on = Boolean(review.regions?.version); eye.redraw(); }).catch(() => {});
   announce(`Slide opened. ${state(review.status).text}.`);
   window.her2 = { eye, regions, cells, heat, beside: () => beside?.eye }; // for tests and for the curious
 }
 
 document.addEventListener("keydown", onKey);
-byId("previous").addEventListener("click", () => go(-1));
-byId("next").addEventListener("click", () => go(1));
+for (const [name, step] of [["previous", -1], ["next", 1]]) {
+  byId(name).disabled = !neighbour(step);
+  byId(name).addEventListener("click", () => go(step));
+}
+byId("keys-help").addEventListener("click", () => showKeys(SLIDE_KEYS));
 byId("companion").addEventListener("change", (event) => openBeside(event.target.value).catch((error) => toast(error.message, "bad")));
 start().catch((error) => {
   // Nothing can be shown: the reason stands where the slide would, and does not go away.

@@ -27,7 +27,7 @@ export class Eye extends EventTarget {
     host.append(stage);
     this.osd = OSD()({
       element: stage, drawer: "canvas", showNavigationControl: false, prefixUrl: "", tabIndex: 0,
-      showNavigator: navigator, navigatorPosition: "TOP_RIGHT", navigatorSizeRatio: 0.16, navigatorAutoFade: false,
+      showNavigator: navigator, navigatorPosition: "TOP_RIGHT", navigatorSizeRatio: 0.16, navigatorAutoFade: false, navigatorOpacity: 1,
       maxZoomPixelRatio: 4, minZoomImageRatio: 0.5, visibilityRatio: 0.2, constrainDuringPan: true, animationTime: 0.35, springStiffness: 9,
       imageLoaderLimit: 6, maxImageCacheCount: 400, blendTime: 0, immediateRender: true, placeholderFillStyle: "#fbfbfc", zoomPerScroll: 1.35,
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true, flickEnabled: false }, gestureSettingsTouch: { clickToZoom: false },
@@ -153,11 +153,17 @@ export class Eye extends EventTarget {
     }
     const { mpp, left, top } = this.frame;
     const ctx = canvas.getContext("2d");
+    ctx.restore();
+    ctx.save();
     ctx.setTransform(1, 0, 0, 1, 0, 0);
     ctx.clearRect(0, 0, canvas.width, canvas.height);
     const scale = ratio / mpp;
     ctx.setTransform(scale, 0, 0, scale, -left * scale, -top * scale);
     // Layers draw in µm; px is the length of a CSS pixel there.
+    // The last tiles of the grid reach beyond the slide: nothing is said about what is not there.
+    ctx.beginPath();
+    ctx.rect(0, 0, this.width, this.height);
+    ctx.clip();
     for (const layer of this.layers) if (layer.on) { ctx.save(); layer.draw(ctx, { px: mpp, view: this.view }); ctx.restore(); }
     this.#drawScale(mpp);
     this.dispatchEvent(new Event("moved"));
@@ -221,5 +227,11 @@ export function join(one, two) {
   two.osd.addHandler("canvas-drag-end", () => setTimeout(() => { shifted(); dragged = false; }, 450));
   two.osd.addHandler("canvas-scroll", () => setTimeout(() => follow(two, one, -1), 0));
   there();
-  return { undo: () => one.removeEventListener("moved", there) };
+  // With the keyboard: the second view alone, by a twentieth of what is seen.
+  const nudge = (dx, dy) => {
+    const step = 0.05 * two.frame.width * two.frame.mpp;
+    shift = { x: shift.x + dx * step, y: shift.y + dy * step };
+    there();
+  };
+  return { nudge, undo: () => one.removeEventListener("moved", there) };
 }

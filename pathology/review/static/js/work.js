@@ -11,7 +11,7 @@ export const KINDS = [
   { code: "control", text: "Control tissue", short: "Control", key: "c" },
 ];
 const SCORES = ["0", "1+", "2+", "3+", "not_scorable"];
-const TIERS = { 0: [["her2_null", "null"], ["her2_ultralow", "ultralow"]] };
+const TIERS = { 0: [["her2_null", "null"], ["her2_ultralow", "ultralow"]], "1+": [["her2_low", "low"]], "2+": [["her2_equivocal", "equivocal"], ["her2_low", "low (ISH negative)"], ["her2_positive", "positive (ISH positive)"]], "3+": [["her2_positive", "positive"]] };
 const REASONS = [
   ["in_situ_counted", "In situ carcinoma was counted"], ["control_counted", "Control tissue was counted"], ["artefact", "Artefact"],
   ["cytoplasmic", "Cytoplasmic, not membranous"], ["tumour_missed", "Tumour was missed"], ["other", "Other (say which)"],
@@ -24,6 +24,16 @@ export const CHECKS = [
 
 const field = (label, input) => el("label", { class: "field" }, label, input);
 const options = (rows, chosen) => rows.map(([value, text]) => el("option", { value, text, selected: value === chosen }));
+
+// A score with its tier, asked for only where the score leaves it open.
+function scoreAndTier(label, props, choices) {
+  const tier = el("select", { name: "tier" });
+  const row = field("Tier", tier);
+  const show = (score) => { row.hidden = (TIERS[score] || []).length < 2; tier.replaceChildren(...options(TIERS[score] || [["", ""]])); };
+  const score = el("select", { ...props, onchange: (event) => show(event.target.value) }, choices);
+  show(score.value);
+  return [field(label, score), row];
+}
 
 // Everything that writes passes here: one version, one error path, and the state anew afterwards.
 export class Work {
@@ -51,13 +61,8 @@ export class Work {
   agree() { return this.try("decision", { kind: "agree", ihc_score: null, tier: null, reason: null, text: "" }, "Agreed"); }
 
   async override(current) {
-    const tier = el("select", { name: "tier" });
-    const row = field("Tier", tier);
-    const show = (score) => { row.hidden = !TIERS[score]; tier.replaceChildren(...options(TIERS[score] || [["", ""]])); };
-    const score = el("select", { name: "ihc_score", required: true, onchange: (event) => show(event.target.value) }, options(SCORES.map((one) => [one, scoreWords(one)]), current));
-    show(score.value);
     const done = await ask("Override the score", [
-      field("Your score", score), row,
+      scoreAndTier("Your score", { name: "ihc_score", required: true }, options(SCORES.map((one) => [one, scoreWords(one)]), current)),
       field("Reason", el("select", { name: "reason", required: true }, el("option", { value: "", text: "Choose a reason" }), options(REASONS))),
       field("In words", el("textarea", { name: "text", rows: 3, maxLength: 2000 })),
     ], { action: "Override", check: (data) => this.send("decision", { kind: "override", ...data, tier: data.tier || null }) });
@@ -65,13 +70,9 @@ export class Work {
   }
 
   async read() {
-    const tier = el("select", { name: "tier" });
-    const row = field("Tier", tier);
-    const show = (score) => { row.hidden = !TIERS[score]; tier.replaceChildren(...options(TIERS[score] || [["", ""]])); };
-    const score = el("select", { name: "score", onchange: (event) => show(event.target.value) }, options(SCORES.map((one) => [one, scoreWords(one)])));
-    show(score.value);
     await ask("Lock your read", [
-      el("p", { text: "A locked read is not changed any more. The program's reading is shown after your first one." }), field("Your score", score), row,
+      el("p", { text: "A locked read is not changed any more. The program's reading is shown after your first one." }),
+      scoreAndTier("Your score", { name: "score", required: true }, options([["", "Choose a score"], ...SCORES.map((one) => [one, scoreWords(one)])])),
     ], { action: "Lock", check: (data) => this.send("read", { score: data.score, tier: data.tier || null }) });
   }
 
@@ -103,14 +104,16 @@ export class Work {
     const done = await ask("Addendum", [
       el("p", { class: "muted", text: "A signed slide is not changed. An addendum stands beside the signature." }),
       field("Text", el("textarea", { name: "text", rows: 4, required: true, maxLength: 4000 })),
-      field("Corrected score", el("select", { name: "ihc_score" }, options([["", "none"], ...SCORES.map((one) => [one, scoreWords(one)])]))),
-    ], { action: "Add", check: (data) => this.send("addendum", { text: data.text, ihc_score: data.ihc_score || null, tier: null }) });
+      scoreAndTier("Corrected score", { name: "ihc_score" }, options([["", "none"], ...SCORES.map((one) => [one, scoreWords(one)])])),
+    ], { action: "Add", check: (data) => this.send("addendum", { text: data.text, ihc_score: data.ihc_score || null, tier: data.tier || null }) });
     if (done) toast("Addendum saved");
   }
 
   async sign(facts) {
     const ticked = this.review.checklist || {};
-    const boxes = CHECKS.map(([name, text]) => el("label", { class: "check" }, el("input", { type: "checkbox", name, checked: Boolean(ticked[name]), required: true }), el("span", { text })));
+    // "Not scorable" states no score: a control that failed may be its reason.
+    const needed = this.review.decision.ihc_score !== "not_scorable";
+    const boxes = CHECKS.map(([name, text]) => el("label", { class: "check" }, el("input", { type: "checkbox", name, checked: Boolean(ticked[name]), required: needed }), el("span", { text })));
     const done = await ask("Sign", [
       el("dl", { class: "facts signing" }, facts.map(([name, value]) => [el("dt", { text: name }), el("dd", { text: value })])),
       el("div", { role: "group", "aria-label": "Checklist" }, boxes),

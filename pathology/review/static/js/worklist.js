@@ -1,6 +1,7 @@
 // The work list: filter, search, keyboard, and only those rows in the page that can be seen.
 
 import { byId, el, fill, announce, toast } from "./dom.js";
+import { LIST_KEYS, showKeys } from "./keys.js";
 import { getJson, openSession, leave, slidePath } from "./api.js";
 import { count, plural, points, scoreWords, sentence, state } from "./format.js";
 
@@ -42,10 +43,16 @@ function refresh({ keep = null } = {}) {
   shown.clear();
   const pad = list.firstElementChild;
   pad.style.height = `${view.items.length ? view.items.at(-1).bottom : 0}px`;
-  list.querySelector(".empty")?.remove();
-  if (!view.items.length) list.append(el("p", { class: "empty", text: "No slide matches." }));
+  tell(view.items.length ? "" : "No slide matches.");
   if (found >= 0) reveal(); else list.scrollTop = 0;
   draw();
+}
+
+// Said in place of the rows: a list box holds nothing but its rows.
+function tell(text, role = "status") {
+  byId("empty").setAttribute("role", role);
+  byId("empty").textContent = text;
+  byId("empty").hidden = !text;
 }
 
 // A blinded reader's order mixes the cases, and each slide then stands alone.
@@ -172,7 +179,7 @@ function open() {
 
 const KEYS = {
   j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1),
-  PageDown: () => move(8), PageUp: () => move(-8), Home: () => move(-1e9), End: () => move(1e9), Enter: open,
+  PageDown: () => move(8), PageUp: () => move(-8), Home: () => move(-1e9), End: () => move(1e9), Enter: open, "?": () => showKeys(LIST_KEYS),
 };
 
 function onKey(event) {
@@ -226,7 +233,8 @@ window.addEventListener("resize", () => draw());
 document.addEventListener("keydown", onKey);
 byId("search").addEventListener("input", (event) => { view.search = event.target.value; refresh(); });
 byId("score").addEventListener("change", (event) => { view.score = event.target.value; refresh(); });
+byId("keys-help").addEventListener("click", () => showKeys(LIST_KEYS));
 byId("leave").addEventListener("click", () => leave().catch((error) => toast(error.message, "bad")));
 start().catch((error) => {
-  fill(byId("list"), el("p", { class: "empty", role: "alert", text: sentence(error) }));
+  tell(sentence(error), "alert");
 });

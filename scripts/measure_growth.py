@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import threading
@@ -52,34 +51,42 @@ class Replay:
 
     @property
     def name(self) -> str:
+        """Name and version of the network."""
         return self._engine.name
 
     @property
     def sha256(self) -> str:
+        """SHA-256 (hex) of the weights."""
         return self._engine.sha256
 
     @property
     def device(self) -> str:
+        """Where it works."""
         return self._engine.device
 
     @property
     def spec(self) -> InputSpec:
+        """What it wants to see."""
         return self._engine.spec
 
     @property
     def batch_size(self) -> int:
+        """Windows at once."""
         return self._engine.batch_size
 
     @property
     def windows(self) -> WindowPlan:
+        """How tiles are joined."""
         return self._engine.windows
 
     @property
     def streams(self) -> int:
+        """Batches at the same time."""
         return self._engine.streams
 
     @property
     def usage(self) -> ReaderUsage:
+        """What was spent."""
         return self._engine.usage
 
     def read(self, batch: TileBatch) -> list[CellTable]:
@@ -120,22 +127,28 @@ class ReplayFactory:
 
     @property
     def name(self) -> str:
+        """Name and version of the network."""
         return self.bundle.name
 
     @property
     def sha256(self) -> str:
+        """SHA-256 (hex) of the weights."""
         return self.bundle.sha256
 
     @property
     def spec(self) -> InputSpec:
+        """What it wants to see."""
         return self.bundle.spec
 
     def devices(self, device: str) -> tuple[str, ...]:
+        """Return the devices that the words stand for."""
         return self.bundle.devices(device)
 
     def open(self, device: str, config: Config) -> TileReader:
+        """Load the network."""
         engine = self.bundle.open(device, config)
-        assert isinstance(engine, Engine)
+        if not isinstance(engine, Engine):
+            raise TypeError("only a model of cells can be repeated")
         return Replay(engine)
 
 

@@ -1,9 +1,11 @@
 """Write files so that a file that exists is complete, whatever kills the program.
 
 A file is written under a temporary name in its own folder, synced, renamed over its final name,
-and the folder is synced (of several files that count only together: once, before the last one). A
-kill leaves the old file, the new file, or a temporary name that no
+and the folder is synced. A kill leaves the old file, the new file, or a temporary name that no
 reader looks at and that the next run removes.
+
+Files that count only together are made durable together, just before the last of them, which says
+that the others are there, gets its name: a disk that is told so all at once is waited for once.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -123,6 +126,33 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _sync_together(paths: Sequence[Path]) -> None:
+    """Make the contents of files, and the names in folders, durable, all at the same time.
+
+    Raises
+    ------
+    SlideError
+        If one of them cannot be synced.
+    """
+    with ThreadPoolExecutor(max_workers=len(paths), thread_name_prefix="sync") as pool:
+        waiting = [(path, pool.submit(_sync, path)) for path in paths]
+    for path, done in waiting:
+        with disk_errors(path):
+            done.result()
+
+
+def _sync(path: Path) -> None:
+    if path.is_dir():
+        sync_folder(path)
+        return
+    # Windows syncs only what was opened for writing.
+    handle = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _process_tag() -> str:
     """Name this process; two machines that share a folder may have equal process numbers."""
     return f"{machine_tag()}-{os.getpid()}"
@@ -138,9 +168,10 @@ class AtomicFile:
     ----------
     path
         Final name; its folder must exist.
-    sync_name
-        False leaves it to the caller to sync the folder before anything says that the file is
-        there: a power cut until then may take the name away, but never shows half a file.
+    sync
+        False leaves it to the caller to make the file and its name durable before anything says
+        that it is there (``after`` of :meth:`commit`): until then a power cut may take it away, or
+        leave it empty. No kill does.
 
     Raises
     ------
@@ -157,9 +188,9 @@ class AtomicFile:
     b'abc'
     """
 
-    def __init__(self, path: Path, *, sync_name: bool = True) -> None:
+    def __init__(self, path: Path, *, sync: bool = True) -> None:
         self.path = path
-        self._sync_name = sync_name
+        self._synced = sync
         self._temporary = path.with_name(f".{path.name}{TEMP_MARK}{_process_tag()}")
         self._stream: BinaryIO | None = None
         # Exclusive creation does not follow a link that someone left under this name.
@@ -180,8 +211,14 @@ class AtomicFile:
             raise ValueError(f"{self.path}: the file is closed")
         return self._stream
 
-    def commit(self) -> None:
+    def commit(self, *, after: Sequence[Path] = ()) -> None:
         """Sync and rename, then sync the folder; leaves no temporary file if that fails.
+
+        Parameters
+        ----------
+        after
+            Files and folders that must be durable before this file has its name; they are synced
+            at the same time as its content.
 
         Raises
         ------
@@ -192,10 +229,14 @@ class AtomicFile:
         try:
             with disk_errors(self.path):
                 stream.flush()
-                os.fsync(stream.fileno())
+                if self._synced and not after:
+                    os.fsync(stream.fileno())
                 stream.close()
+            if after:
+                _sync_together([self._temporary, *after])
+            with disk_errors(self.path):
                 self._temporary.replace(self.path)
-                if self._sync_name:
+                if self._synced:
                     sync_folder(self.path.parent)
         except BaseException:
             self.discard()
@@ -225,14 +266,16 @@ class AtomicFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Publish the file, or remove it where the block raised."""
-        if kind is None:
-            self.commit()
-        else:
+        """Publish the file, if the block has not, or remove it where the block raised."""
+        if kind is not None:
             self.discard()
+        elif self._stream is not None:
+            self.commit()
 
 
-def atomic_write_bytes(path: Path, content: bytes, *, sync_name: bool = True) -> None:
+def atomic_write_bytes(
+    path: Path, content: bytes, *, sync: bool = True, after: Sequence[Path] = ()
+) -> None:
     """Write a whole file at once.
 
     Parameters
@@ -241,13 +284,17 @@ def atomic_write_bytes(path: Path, content: bytes, *, sync_name: bool = True) ->
         Final name; its folder must exist.
     content
         All bytes of the file.
-    sync_name
+    sync
         As for :class:`AtomicFile`.
+    after
+        As for :meth:`AtomicFile.commit`.
 
     Raises
     ------
     SlideError
         If the disk is full or the folder cannot be written.
     """
-    with AtomicFile(path, sync_name=sync_name) as file, disk_errors(path):
-        file.stream.write(content)
+    with AtomicFile(path, sync=sync) as file:
+        with disk_errors(path):
+            file.stream.write(content)
+        file.commit(after=after)

@@ -76,8 +76,8 @@ class CellWriter:
         self._rows = 0
         self._written = 0
         self._waiting: list[tuple[CellTable, BoolArray]] = []
-        # The slide's folder is synced once, before its result: see SlideFolder.write_result.
-        self._file = AtomicFile(path, sync_name=False)
+        # Made durable with the slide's other files: see SlideFolder.write_result.
+        self._file = AtomicFile(path, sync=False)
         try:
             with disk_errors(path):
                 self._parquet = pq.ParquetWriter(self._file.stream, CELL_SCHEMA, **TABLE_OPTIONS)

@@ -116,7 +116,7 @@ class SlideFolder:
         remove_temporary(path)
 
     def write(self, path: Path, content: bytes) -> None:
-        """Write one of the slide's files; its name is durable with the result and not before.
+        """Write one of the slide's files; it is durable with the result and not before.
 
         Parameters
         ----------
@@ -130,7 +130,7 @@ class SlideFolder:
         SlideError
             If the disk is full or the folder cannot be written.
         """
-        atomic_write_bytes(path, content, sync_name=False)
+        atomic_write_bytes(path, content, sync=False)
 
     def write_result(self, result: SlideResult) -> None:
         """Write ``result.json``, the last file of a slide: with it the slide is done.
@@ -153,12 +153,10 @@ class SlideFolder:
             if not (self.path / file.name).is_file():
                 raise ValueError(f"{self.path / file.name}: named by the result, but not written")
         path = self._make()
-        if result.outputs:
-            # Each file was synced by itself. No file system promises to keep the order of names,
-            # so theirs are made durable before the name that says that they are all there.
-            with disk_errors(path):
-                sync_folder(path)
-        atomic_write_bytes(self.result, result.to_json())
+        # No file system promises to keep the order of names, so those of the files are durable, as
+        # are their contents, before the name that says that they are all there.
+        files = [path / file.name for file in result.outputs]
+        atomic_write_bytes(self.result, result.to_json(), after=[*files, path] if files else ())
 
     def load(self) -> SlideResult | None:
         """Read ``result.json``; None where it is missing, damaged or of another version."""

@@ -166,8 +166,8 @@ def write_tiles(path: Path, rows: Iterable[TileRow]) -> int:
             pa.array(codes, type=pa.int8()), pa.array(WORDS[name], type=pa.string())
         )
     table = pa.Table.from_arrays(list(columns.values()), schema=TILE_SCHEMA)
-    # The slide's folder is synced once, before its result: see SlideFolder.write_result.
-    with AtomicFile(path, sync_name=False) as file, disk_errors(path):
+    # Made durable with the slide's other files: see SlideFolder.write_result.
+    with AtomicFile(path, sync=False) as file, disk_errors(path):
         pq.write_table(table, file.stream, row_group_size=_ROW_GROUP, **TABLE_OPTIONS)
     return len(ordered)
 

@@ -186,7 +186,7 @@ def test_plan_opens_overviews_only_and_lists_refusals(tmp_path: Path) -> None:
         "2 slides, 1 refused, 1 other files skipped" in done.stdout
     )
     assert "missing_mpp" in done.stdout
-    assert "at 2 mm²/min (as given with --rate)" in done.stdout
+    assert "2 mm²/min, as given with --rate" in done.stdout
     assert not journal.exists()
 
 

@@ -1,4 +1,4 @@
-"""Show that the memory of `her2 score` does not grow with the tissue, from 1 to 1,000 mm².
+"""Measure how the memory of `her2 score` grows with the tissue, from 1 to 1,000 mm².
 
 The network sees one window after another, so its memory cannot depend on how many there are. It
 reads the first windows of every slide in earnest, and what it found there is given again, moved to

@@ -140,7 +140,7 @@ def find_pieces(
     Pieces
         Disjoint masks.
     """
-    texture_min = _texture_limit(maps.texture, glass, config)
+    texture_min = _texture_limit(maps.fine, glass, config, pixel_um)
     candidate = (maps.density > config.od_min) & (maps.texture > texture_min) & ~blocked
     # The smoothing moved the outline outwards: keep what is near pixels that absorb themselves.
     candidate &= _close(maps.fine > config.od_min, config.smooth_um / pixel_um)
@@ -179,10 +179,22 @@ def remove_small(mask: BoolArray, min_pixels: float) -> BoolArray:
     return np.asarray(keep[labels], dtype=np.bool_)
 
 
-def _texture_limit(texture: FloatArray, glass: BoolArray, config: TissueConfig) -> float:
+def _texture_limit(
+    fine: FloatArray, glass: BoolArray, config: TissueConfig, pixel_um: float
+) -> float:
+    """Return the texture from which a place can be tissue: well above the noise of the glass.
+
+    The noise is that of glass among glass: on a small field all glass lies beside tissue, whose
+    texture would count as noise and hide pale tissue as a smear.
+    """
     if np.count_nonzero(glass) < 0.01 * glass.size:
         return config.texture_min
-    noise = float(np.median(texture[glass]))
+    sigma = max(config.smooth_um / pixel_um, 0.5)
+    weight = np.maximum(ndimage.gaussian_filter(glass.astype(np.float32), sigma), 1e-3)
+    level = ndimage.gaussian_filter(np.where(glass, fine, np.float32(0)), sigma) / weight
+    detail = np.where(glass, fine - level, np.float32(0))
+    variance = ndimage.gaussian_filter(detail * detail, sigma) / weight
+    noise = math.sqrt(max(float(np.median(variance[glass])), 0.0))
     return float(np.clip(NOISE_FACTOR * noise, config.texture_min, MAX_TEXTURE_OD))
 
 

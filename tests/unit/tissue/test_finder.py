@@ -120,6 +120,22 @@ def test_a_field_full_of_tissue_without_glass_is_all_tissue(
     assert finding.scorable
 
 
+@pytest.mark.parametrize("side", [256.0, 512.0])
+@pytest.mark.parametrize("mpp", [0.25, 0.5])
+def test_a_pale_field_whose_glass_lies_between_its_tissue_is_tissue(
+    scene: Any, side: float, mpp: float
+) -> None:
+    made = scene(side, mpp)
+    gaps = np.zeros((made.n, made.n), dtype=bool)
+    for x, y in made.rng.uniform(30, side - 30, size=(round(side**2 / 16000), 2)):
+        gaps |= made.disc(x, y, 22)
+    made.tissue(~gaps, nuclei=0.12, stroma=0.015)
+    finding = find_tissue(made.slide(), CONFIG)
+    found, _ = cover(finding, ~gaps)
+    assert found > 0.9
+    assert finding.scorable
+
+
 @pytest.mark.parametrize("value", [0, 255])
 def test_blank_slides_have_no_tissue(stub: Any, value: int) -> None:
     finding = find_tissue(stub(np.full((500, 500, 3), value, dtype=np.uint8)), CONFIG)

@@ -9,7 +9,8 @@ from typing import Protocol
 from pathology.cells.reader import AnyReader
 from pathology.config import Config
 from pathology.errors import ModelError
-from pathology.inference.manifest import WEIGHTS_FILE, find_model, read_manifest
+from pathology.inference.bundled import find_model
+from pathology.inference.manifest import WEIGHTS_FILE, read_manifest
 from pathology.provenance import sha256_file
 from pathology.tiling import InputSpec
 

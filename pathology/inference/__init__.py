@@ -8,8 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pathology.inference.bundled import DEFAULT_MODEL, find_model, list_models
 from pathology.inference.manifest import (
-    DEFAULT_MODEL,
     AnyManifest,
     ModelInput,
     ModelManifest,
@@ -17,8 +17,6 @@ from pathology.inference.manifest import (
     StainVectors,
     TileInput,
     TileManifest,
-    find_model,
-    list_models,
     read_manifest,
 )
 

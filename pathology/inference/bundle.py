@@ -16,6 +16,7 @@ from torch import nn
 
 from pathology.config import Config, load_config
 from pathology.errors import ModelError
+from pathology.inference.bundled import DEFAULT_MODEL, find_model
 from pathology.inference.devices import resolve_devices
 from pathology.inference.engine import Engine
 from pathology.inference.golden import (
@@ -27,15 +28,12 @@ from pathology.inference.golden import (
 )
 from pathology.inference.manifest import (
     CARD_FILE,
-    DEFAULT_MODEL,
     GOLDEN_FILE,
     MANIFEST_FILE,
     WEIGHTS_FILE,
     AnyManifest,
     ModelManifest,
     TileManifest,
-    find_model,
-    list_models,
     read_manifest,
 )
 from pathology.inference.tile_engine import TileEngine
@@ -45,7 +43,6 @@ __all__ = [
     "Bundle",
     "GoldenInput",
     "GoldenTiles",
-    "list_models",
     "load_bundle",
     "load_model",
     "verify_golden",

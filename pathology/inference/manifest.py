@@ -1,4 +1,4 @@
-"""The manifest of a model bundle, and where bundles are found; works without torch.
+"""The manifest of a model bundle; works without torch.
 
 A bundle is a folder: ``model.yaml`` (this manifest), ``weights.safetensors``, ``golden.npz`` (an
 input with the output it must give) and ``MODEL_CARD.md``.
@@ -6,7 +6,6 @@ input with the output it must give) and ``MODEL_CARD.md``.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +20,6 @@ from pydantic import (
     model_validator,
 )
 
-from pathology.assets import models_dir
 from pathology.cells.table import CELL_CLASSES
 from pathology.config import list_problems
 from pathology.errors import ModelError
@@ -30,7 +28,6 @@ from pathology.tiling.grid import InputSpec
 
 __all__ = [
     "CARD_FILE",
-    "DEFAULT_MODEL",
     "GOLDEN_FILE",
     "MANIFEST_FILE",
     "WEIGHTS_FILE",
@@ -41,8 +38,6 @@ __all__ = [
     "StainVectors",
     "TileInput",
     "TileManifest",
-    "find_model",
-    "list_models",
     "read_manifest",
 ]
 
@@ -50,10 +45,6 @@ MANIFEST_FILE = "model.yaml"
 WEIGHTS_FILE = "weights.safetensors"
 GOLDEN_FILE = "golden.npz"
 CARD_FILE = "MODEL_CARD.md"
-#: The model that is used where none is named.
-DEFAULT_MODEL = "her2-cells"
-
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 class _Part(BaseModel):
@@ -341,76 +332,3 @@ def read_manifest(directory: Path) -> AnyManifest:
         raise ModelError(f"{path}: not valid YAML ({error})") from error
     except ValidationError as error:
         raise ModelError(f"{path}: {list_problems(error)}") from error
-
-
-def find_model(name_or_dir: str | Path) -> Path:
-    """Return the folder of a model.
-
-    Parameters
-    ----------
-    name_or_dir
-        A folder that holds ``model.yaml``; or the name of a bundled model, for its newest version;
-        or ``name/version``.
-
-    Returns
-    -------
-    pathlib.Path
-        The folder.
-
-    Raises
-    ------
-    ModelError
-        If there is no such model; lists those that there are.
-    """
-    folder = Path(name_or_dir)
-    if (folder / MANIFEST_FILE).is_file():
-        return folder
-    name, _, version = str(name_or_dir).partition("/")
-    versions = _bundled().get(name, {})
-    if versions and not version:
-        return versions[max(versions)]
-    if _VERSION.fullmatch(version) and _number(version) in versions:
-        return versions[_number(version)]
-    known = ", ".join(f"{name}/{path.name}" for name, path in _all_bundled()) or "none"
-    raise ModelError(
-        f"no model {str(name_or_dir)!r}: neither a folder with {MANIFEST_FILE} nor a bundled model",
-        fix=f"Bundled models: {known}.",
-    )
-
-
-def list_models() -> list[AnyManifest]:
-    """Return the manifests of all bundled models, by name and then version, oldest first.
-
-    Raises
-    ------
-    ModelError
-        If a bundled manifest is not valid.
-
-    Examples
-    --------
-    >>> {manifest.kind for manifest in list_models()} <= {"cells", "tiles"}
-    True
-    """
-    return [read_manifest(path) for _, path in _all_bundled()]
-
-
-def _all_bundled() -> list[tuple[str, Path]]:
-    return [
-        (name, path)
-        for name, versions in _bundled().items()
-        for _, path in sorted(versions.items())
-    ]
-
-
-def _bundled() -> dict[str, dict[tuple[int, ...], Path]]:
-    """Return the folders of all bundled models by name and version."""
-    found: dict[str, dict[tuple[int, ...], Path]] = {}
-    for path in sorted(models_dir().glob(f"*/*/{MANIFEST_FILE}")):
-        folder = path.parent
-        if _VERSION.fullmatch(folder.name):
-            found.setdefault(folder.parent.name, {})[_number(folder.name)] = folder
-    return found
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,7 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pathology.cells.table import N_RAYS, CellTable
+from pathology.cells.table import CellTable
+from pathology.runs.arrow import (
+    cells_from_arrow,
+    cells_to_arrow,
+    column_from_arrow,
+    column_to_arrow,
+    whole_column,
+)
 from pathology.runs.atomic import AtomicFile, disk_errors
 from pathology.runs.schema import (
     CELL_SCHEMA,
@@ -168,7 +174,7 @@ class CellWriter:
         with disk_errors(self.path):
             # One contiguous batch per row group: page boundaries then depend on the values alone.
             self._parquet.write_table(
-                _to_arrow(cells, evaluable, first_id=self._written), row_group_size=ROW_GROUP
+                cells_to_arrow(cells, evaluable, first_id=self._written), row_group_size=ROW_GROUP
             )
         self._written += cells.n
 
@@ -196,10 +202,10 @@ def read_cells(path: Path, *, only_counted: bool = False) -> Iterator[CellTable]
     """
     with open_table(path, FIRST_CELL_SCHEMA) as file:
         for group in range(file.num_row_groups):
-            cells = _from_arrow(file.read_row_group(group, columns=FIRST_CELL_SCHEMA.names))
+            cells = cells_from_arrow(file.read_row_group(group, columns=FIRST_CELL_SCHEMA.names))
             if only_counted and "evaluable" in file.schema_arrow.names:
                 table = file.read_row_group(group, columns=["evaluable"])
-                cells = cells.take(_column_from_arrow("evaluable", _whole(table, "evaluable")))
+                cells = cells.take(column_from_arrow("evaluable", whole_column(table, "evaluable")))
             yield cells
 
 
@@ -236,7 +242,7 @@ def read_cell_columns(path: Path, names: Sequence[str]) -> Iterator[dict[str, An
     with open_table(path, CELL_SCHEMA) as file:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=list(names))
-            yield {name: _column_from_arrow(name, _whole(table, name)) for name in names}
+            yield {name: column_from_arrow(name, whole_column(table, name)) for name in names}
 
 
 def read_cell(path: Path, cell_id: int) -> CellTable:
@@ -278,7 +284,7 @@ def read_cell(path: Path, cell_id: int) -> CellTable:
             rows = int(file.metadata.row_group(group).num_rows)
             if 0 <= cell_id - first < rows:
                 table = file.read_row_group(group, columns=FIRST_CELL_SCHEMA.names)
-                return _from_arrow(table.slice(cell_id - first, 1))
+                return cells_from_arrow(table.slice(cell_id - first, 1))
             first += rows
     raise KeyError(cell_id)
 
@@ -347,58 +353,8 @@ def _fresh(
 ) -> pa.Array:
     """Return a column for writing: the new values, or the old ones as they would be written."""
     if field.name in columns:
-        return _column_to_arrow(field, np.ascontiguousarray(columns[field.name][rows]))
-    column = _whole(table, field.name)
+        return column_to_arrow(field, np.ascontiguousarray(columns[field.name][rows]))
+    column = whole_column(table, field.name)
     # Words are coded anew: a file may have them in another order.
     coded = field.name in WORDS
-    return _column_to_arrow(field, _column_from_arrow(field.name, column)) if coded else column
-
-
-def _to_arrow(cells: CellTable, evaluable: BoolArray, *, first_id: int) -> pa.Table:
-    columns: list[pa.Array] = []
-    for field in CELL_SCHEMA:
-        if field.name == "cell_id":
-            values: AnyArray = np.arange(first_id, first_id + cells.n, dtype=np.int64)
-        elif field.name == "evaluable":
-            values = evaluable
-        else:
-            values = np.ascontiguousarray(getattr(cells, field.name))
-        columns.append(_column_to_arrow(field, values))
-    return pa.Table.from_arrays(columns, schema=CELL_SCHEMA)
-
-
-def _column_to_arrow(field: pa.Field, values: AnyArray) -> pa.Array:
-    if field.name in WORDS:
-        codes = pa.array(values.astype(np.int8), type=pa.int8())
-        return pa.DictionaryArray.from_arrays(codes, pa.array(WORDS[field.name], type=pa.string()))
-    if pa.types.is_fixed_size_list(field.type):
-        flat = pa.array(values.reshape(-1), type=pa.uint8())
-        return pa.FixedSizeListArray.from_arrays(flat, type=field.type)
-    return pa.array(values, type=field.type)
-
-
-def _from_arrow(table: pa.Table) -> CellTable:
-    columns = {
-        item.name: _column_from_arrow(item.name, _whole(table, item.name))
-        for item in fields(CellTable)
-    }
-    return CellTable(**columns)
-
-
-def _whole(table: pa.Table, name: str) -> pa.Array:
-    """Return a column in one piece."""
-    column = table.column(name).combine_chunks()
-    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
-
-
-def _column_from_arrow(name: str, column: pa.Array) -> AnyArray:
-    if name in WORDS:
-        # Another writer may have ordered the words otherwise, or left the unused ones out.
-        known = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-        codes = np.array([WORDS[name].index(word) for word in known.dictionary.to_pylist()])
-        indices = np.asarray(known.indices.to_numpy(zero_copy_only=False))
-        return np.asarray(codes.astype(np.uint8)[indices])
-    if pa.types.is_fixed_size_list(column.type):
-        flat = column.flatten().to_numpy(zero_copy_only=False)
-        return np.asarray(flat, dtype=np.uint8).reshape(-1, N_RAYS)
-    return np.array(column.to_numpy(zero_copy_only=False))
+    return column_to_arrow(field, column_from_arrow(field.name, column)) if coded else column

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from pathology.errors import ModelError
-from pathology.inference import manifest as manifests
-from pathology.inference.manifest import ModelManifest, find_model, list_models, read_manifest
+from pathology.inference import bundled
+from pathology.inference.bundled import find_model, list_models
+from pathology.inference.manifest import ModelManifest, read_manifest
 
 
 def put(manifest: ModelManifest, folder: Path, **changes: object) -> Path:
@@ -28,7 +29,7 @@ def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, manifest: ModelManif
         put(manifest, root / "tiny" / version, version=version)
     put(manifest, root / "other" / "1.0.0", name="other", version="1.0.0")
     (root / "tiny" / "draft").mkdir()
-    monkeypatch.setattr(manifests, "models_dir", lambda: root)
+    monkeypatch.setattr(bundled, "models_dir", lambda: root)
     return root
 
 

@@ -12,13 +12,8 @@ from typing import Any
 import pytest
 
 from pathology.errors import UsageError
-from pathology.inference.manifest import (
-    ModelInput,
-    ModelManifest,
-    NetworkSpec,
-    StainVectors,
-    find_model,
-)
+from pathology.inference.bundled import find_model
+from pathology.inference.manifest import ModelInput, ModelManifest, NetworkSpec, StainVectors
 from pathology.training.evidence.card import render_evidence_card
 from pathology.training.evidence.card_tables import FIGURE_NAMES, table
 from pathology.training.evidence.figures import FIGURES

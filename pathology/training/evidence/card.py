@@ -39,6 +39,10 @@ _LIMITS = """## Known limits
 - Laboratories differ about two-fold in optical density; cut-offs are not calibrated to any of them
   (`her2 calibrate` does that).
 - In-situ carcinoma is told from invasive by morphology alone, poorly: annotate it.
+- Specks of dust or pigment on unstained tumour cells read as short, intense stretches. About 50 of
+  them per mm² reach 1 % of the cells, and the gap policy makes a 0 a 1+, flagged `borderline`.
+- Where the counterstain has failed and nuclei cannot be seen, cells are missed, or taken for
+  others.
 - Growth patterns, artefacts and tissues that the generator does not draw can be taken for tumour,
   or tumour for them.
 - Not tested: frozen sections, decalcified tissue, fluorescence, chromogens other than DAB.

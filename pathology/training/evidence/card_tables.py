@@ -20,6 +20,13 @@ __all__ = [
     "table",
 ]
 
+#: Shares of cells with any membrane staining, as the evidence names them.
+_STAINED = (
+    "pct_complete_intense",
+    "pct_complete_weak_moderate",
+    "pct_incomplete_moderate_intense",
+    "pct_incomplete_faint",
+)
 #: Readers in the order of tables, with their heading.
 _READERS = {"model": "model", "baseline": "classical"}
 
@@ -193,7 +200,31 @@ def slides_section(slides: Mapping[str, Any]) -> str:
     for name in names:
         text += f"\nFound scores, {_READERS[name]}:\n\n"
         text += _confusion(slides["readers"][name]["confusion"])
+        text += _wrong_slides(slides["readers"][name]["wrong"])
     return text
+
+
+def _wrong_slides(wrong: Sequence[Mapping[str, Any]]) -> str:
+    """List every slide whose score is not the true one."""
+    if not wrong:
+        return ""
+    rows = [
+        [
+            str(item["seed"]),
+            f"{item['truth']['ihc_score']} ({_stained(item['truth'])} % stained)",
+            f"{item['found']['ihc_score'] or item['found']['status'].replace('_', ' ')} "
+            f"({_stained(item['found'])} %)",
+            f"{item['distance_pp']:.1f}",
+        ]
+        for item in wrong
+    ]
+    columns = ["seed", "true score", "found", "points from a cut-off"]
+    return "\nSlides whose score is not exact:\n\n" + table(columns, rows)
+
+
+def _stained(score: Mapping[str, Any]) -> str:
+    """Return the share of tumour cells with any membrane staining, as text."""
+    return f"{sum(score.get(column) or 0.0 for column in _STAINED):.1f}"
 
 
 def _rate(part: Mapping[str, Any]) -> str:

@@ -87,7 +87,23 @@ def evidence() -> dict[str, Any]:
                 "model": {
                     **dict.fromkeys(("exact_clear", "exact_near", "exact_all", "tier_exact"), rate),
                     "confusion": {"0": {"0": 60, "1+": 1}, "1+": {"1+": 59}},
-                    "fraction_error_pp": {}, "wrong": [],
+                    "fraction_error_pp": {},
+                    "wrong": [
+                        {
+                            "index": 7, "seed": 11000007, "distance_pp": 8.38,
+                            "truth": {"ihc_score": "0", "pct_incomplete_faint": 1.6},
+                            "found": {
+                                "status": "scored", "ihc_score": "1+",
+                                "pct_incomplete_faint": 0.7,
+                                "pct_incomplete_moderate_intense": 1.1,
+                            },
+                        },
+                        {
+                            "index": 8, "seed": 11000008, "distance_pp": 10.0,
+                            "truth": {"ihc_score": "1+", "pct_incomplete_faint": 30.0},
+                            "found": {"status": "not_scorable", "ihc_score": None},
+                        },
+                    ],
                 }
             },
         },
@@ -124,7 +140,9 @@ def test_the_card_holds_every_number_beside_the_baseline(
         "481,413", "25.4 kFLOP per pixel", "2.1 MB", "2.0e-06", "3.0e-07",
         "| Cells found: F1 within 3 µm | ≥ 0.92 | 0.876 | 0.111 to 0.999 (n 1,234) | 0.654 |",
         "| normal tissue | 1,234 |", "199 of 200 (97.2 to 100.0 %)", "at least 2,012 tumour cells",
-        "| true 0 | 60 | 1 |", "| cores/a.tif | 0 or 1+ | 2+ | **no** | 4,321 | 12.3 % | 12.3 |",
+        "| true 0 | 60 | 1 |", "| 11000007 | 0 (1.6 % stained) | 1+ (1.8 %) | 8.4 |",
+        "| 11000008 | 1+ (30.0 % stained) | not scorable (0.0 %) | 10.0 |",
+        "| cores/a.tif | 0 or 1+ | 2+ | **no** | 4,321 | 12.3 % | 12.3 |",
         "| model | 0.812 | 0.800 | 0.824 | 346 |", "| none | 2+, 81.3 |", "| **2+, 81.3** |",
         "1 of 2 stable", "10000007", "0.515", "![Worst fields](failures.jpg)",
         "| 2026-01-02 | tiny/0.0.1 | abababababab | real | 9 of 10 as expected |",

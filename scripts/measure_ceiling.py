@@ -5,6 +5,7 @@ outlines put in its place, what is still wrong is the measurement's share: pixel
 counterstain, camera. Decisions about pixel size and intensity are taken on these figures.
 
 Example: python scripts/measure_ceiling.py --fields 40 --mpp 0.5 0.25
+Closer to the outline: python scripts/measure_ceiling.py --tolerance-um 0.25
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from rich.progress import track
 from pathology.cells import PATTERNS
 from pathology.cells.classify import classify
 from pathology.cells.measure import measure_cells
-from pathology.config import load_config
+from pathology.config import Config, load_config
 from pathology.geometry import Spacing
 from pathology.stain import optical_density, unmix
 from pathology.synthesis import render_field
@@ -44,9 +45,8 @@ class Reading:
     od_error: AnyArray
 
 
-def read_field(item: BenchmarkField, mpp: float) -> Reading:
+def read_field(item: BenchmarkField, mpp: float, config: Config) -> Reading:
     """Render a field at a pixel size and measure its cells along their true outlines."""
-    config = load_config()
     factor = item.spec.mpp / mpp
     spec = replace(
         item.spec, mpp=mpp, width_px=round(item.spec.width_px * factor),
@@ -129,14 +129,20 @@ def main() -> int:
     )
     parser.add_argument("--fields", type=int, default=40, help="benchmark fields to read")
     parser.add_argument("--mpp", type=float, nargs="+", default=[0.5], help="pixel sizes in µm")
+    parser.add_argument(
+        "--tolerance-um", type=float, help="how far from the outline the membrane is looked for"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     # Every third field or so: neighbours in the list share a tissue type.
     every = list(benchmark_fields(load_benchmark()))
     chosen = every[:: max(1, len(every) // args.fields)][: args.fields]
+    tolerance = args.tolerance_um
+    changes = [] if tolerance is None else [f"measurement.ray_tolerance_um={tolerance}"]
+    config = load_config(overrides=changes)
     report: dict[str, dict[str, list[float]]] = {}
     for mpp in args.mpp:
-        readings = [read_field(item, mpp) for item in track(chosen, f"{mpp} µm/px")]
+        readings = [read_field(item, mpp, config) for item in track(chosen, f"{mpp} µm/px")]
         readings = [item for item in readings if len(item.pattern)]
         cells = sum(len(item.pattern) for item in readings)
         print(f"{mpp} µm/px: {len(readings)} fields, {cells:,} tumour cells, true outlines")

@@ -76,7 +76,7 @@ function patternBars(reading) {
     el("div", { class: "track" }, inside, el("div", { class: "cut", style: { left: at(cut) } })));
   const rows = patterns.map((row) => line(row.label, `${row.text} · ${count(row.count)}`,
     el("div", { class: "fill", style: { width: at(row.pct), background: row.colour } })));
-  const whisker = interval && line("Deciding share, interval", interval.text, el("div", { class: "whisker", style: { left: at(interval.low), width: `calc(${at(interval.high)} - ${at(interval.low)})` } }));
+  const whisker = interval && line("Interval of the share that decided", interval.text, el("div", { class: "whisker", style: { left: at(interval.low), width: `calc(${at(interval.high)} - ${at(interval.low)})` } }));
   return [el("div", { class: "bars" }, rows, whisker),
     el("div", { class: "axis", "aria-hidden": "true" }, el("span", { class: "first", text: "0", style: { left: "0" } }),
       el("span", { text: `${cut} %`, style: { left: at(cut) } }), el("span", { class: "last", text: `${end} %`, style: { left: "100%" } }))];

@@ -14,10 +14,9 @@ from pathology.review.verify import verify
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 
-# Loads the program once, and forks a signer that is killed between the moment when it starts to sign
-# and the moment when it says that it has signed. Kills that come outside are not counted. Half of
-# them come after a random time, half at a place: just before and after a statement of SQLite, and
-# before the end of the record is noted.
+# Loads the program once, and forks a signer that is killed after it has begun to sign and before it
+# says that it has signed; kills that come outside are not counted. Half of them come after a random
+# time, half at a place: just before or after a step of writing an event.
 WORK = """
 import json, os, random, signal, sys, time
 from pathlib import Path

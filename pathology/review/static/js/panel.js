@@ -17,9 +17,9 @@ export function verdict(host, { reading, before, withheld, review }) {
       el("b", { class: scored ? "" : "none", id: "score", text: reading.headline }),
       el("span", { text: reading.tier || (scored ? "" : reading.status_words) })),
     decided(review, reading),
-    reading.clause ? el("p", { class: "clause" }, signature ? el("b", { text: "Program: " }) : null, reading.clause) : null,
+    reading.clause ? el("p", { class: "clause" }, signature ? el("b", { text: "Program: " }) : null, unbroken(reading.clause)) : null,
     before ? el("p", { class: "was", id: "was", text: `Counted in the reviewer's regions. The run's own choice gave ${said(before)}.` }) : null,
-    reading.lines.map((line) => el("p", { class: "was", text: line })),
+    reading.lines.map((line) => el("p", { class: "was", text: unbroken(line) })),
     el("div", { class: "badges" },
       reading.borderline ? el("span", { class: "badge warn", text: "Close to a cut-off" }) : null,
       reading.ish_reflex ? el("span", { class: "badge warn", text: "ISH needed" }) : null,
@@ -61,6 +61,9 @@ export function readingPage({ reading, histogram, fields, visit }) {
     section("Provenance", table(reading.provenance)),
   ];
 }
+
+// A number stays on one line with its unit.
+const unbroken = (text) => text.replace(/(\d) (?=%|percentage)/g, "$1\u00a0");
 
 const section = (title, ...content) => el("section", {}, el("h2", {}, title), content);
 

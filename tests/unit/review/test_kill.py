@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and 
 WORK = """
 import json, os, random, signal, sys, time
 from pathlib import Path
-from pathology.review import rules, signing, store
+from pathology.review import rules, signing
 from pathology.review.rules import Shown
 from pathology.review.state import CHECKS
 from pathology.review.store import ReviewStore

@@ -166,7 +166,7 @@ def gather_facts(
     for result in read_results(run_dir):
         truth = truths.get(Path(result.path).name)
         said = (stated or {}).get(result.slide_id, Stated(expected=None))
-        distance = truth.distance_pp if truth is not None else result.distance_to_cutoff_pp
+        distance = truth.distance_pp if truth is not None else result.margin_pp
         facts.append(
             SlideFact(
                 result=result,

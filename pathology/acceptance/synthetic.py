@@ -137,7 +137,7 @@ def _truth(
         path=path,
         seed=seed,
         expected=ExpectedOutcome(scores=(scored.ihc_score,)),
-        distance_pp=scored.distance_to_cutoff_pp,
+        distance_pp=scored.nearest_score_pp,
         counts=scored.counts,
         cells_um=np.stack([slide.cells.x_px[mine], slide.cells.y_px[mine]], axis=1) * slide.mpp,
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from pathology.review.recorded import Recorded
 
 __all__ = ["export", "export_run", "parse_kinds"]
+
+#: Kinds that hold cells, or are made of them alone.
+_WITH_CELLS: Final = frozenset({"geojson", "dicom-ann", "ome-tiff"})
 
 
 def export(
@@ -127,7 +132,20 @@ def export(
         decisions={} if recorded is None else recorded.decisions,
         reviewed={} if recorded is None else recorded.reviewed,
     )
-    export_run(run_dir, kinds, out, options)
+    with TemporaryDirectory(prefix="her2-export-") as scratch:
+        if recorded is not None and not _WITH_CELLS.isdisjoint(kinds):
+            chosen = recorded if not slides else recorded.only(slides)
+            options = replace(options, counted=_signed_cells(run_dir, chosen, Path(scratch)))
+        export_run(run_dir, kinds, out, options)
+
+
+def _signed_cells(run_dir: Path, recorded: Recorded, scratch: Path) -> dict[str, Path]:
+    """Write the cells of slides that were signed in a reviewer's regions, as they count there."""
+    if not recorded.regions:
+        return {}
+    from pathology.review.signed_cells import write_signed_cells
+
+    return write_signed_cells(run_dir, recorded, scratch)
 
 
 def _recorded(run_dir: Path, organization: str, kinds: tuple[str, ...]) -> Recorded:

@@ -118,8 +118,8 @@ def _why(result: SlideResult) -> str:
         return f"{outcome(result)}: {cause}" if shown else outcome(result)
     clause = result.deciding_clause or result.deciding_rule or ""
     parts = [clause.removeprefix(f"{result.ihc_score}: ")]
-    if result.distance_to_cutoff_pp is not None:
-        parts.append(f"{result.distance_to_cutoff_pp:+.1f} pp from the cut-off")
+    if result.margin_pp is not None:
+        parts.append(f"{abs(result.margin_pp):.1f} pp from {result.nearest_score or 'the cut-off'}")
     parts += [flag.replace("_", " ") for flag in result.flags if flag != _EVERYWHERE]
     return "; ".join(part for part in parts if part)
 

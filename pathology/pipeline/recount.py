@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pathology.config import Config
@@ -10,7 +12,7 @@ from pathology.errors import UsageError
 from pathology.pipeline.rescore import RescoreJob, RescoreRequest, can_be_rescored, has_tables
 from pathology.runs import SlideFolder, SlideResult
 
-__all__ = ["check_recountable", "recount_slide"]
+__all__ = ["check_recountable", "recount_slide", "write_recounted"]
 
 #: Name of the drawn regions in a recounted result; their SHA-256 stands beside it.
 DRAWN = "drawn.geojson"
@@ -73,6 +75,53 @@ def recount_slide(
         If the regions are not valid (:class:`~pathology.errors.RegionsError`), or a stored table is
         damaged.
     """
+    # The folder is named by the request, never written by a recount.
+    with _drawn_job(result, folder, folder, drawn, config) as job:
+        counted = job.recount()
+    flags = tuple(flag for flag in counted.flags if flag != "invasive_region_unverified")
+    return counted.model_copy(update={"region_source": "reviewed", "flags": flags})
+
+
+def write_recounted(
+    result: SlideResult,
+    folder: SlideFolder,
+    target: SlideFolder,
+    drawn: bytes | None,
+    *,
+    config: Config,
+) -> SlideResult:
+    """Write the tables of a slide as they are in the regions that a reviewer drew.
+
+    Parameters
+    ----------
+    result, folder, drawn, config
+        As in :func:`recount_slide`.
+    target
+        Folder for the tables, in which each cell says whether it counts; not that of the run.
+
+    Returns
+    -------
+    SlideResult
+        What these cells give.
+
+    Raises
+    ------
+    UsageError, SlideError
+        As :func:`recount_slide`.
+    """
+    with _drawn_job(result, folder, target, drawn, config) as job:
+        target.begin()
+        return job.run()
+
+
+@contextmanager
+def _drawn_job(
+    result: SlideResult,
+    folder: SlideFolder,
+    target: SlideFolder,
+    drawn: bytes | None,
+    config: Config,
+) -> Iterator[RescoreJob]:
     check_recountable(result)
     with tempfile.TemporaryDirectory(prefix="her2-review-") as scratch:
         path = None if drawn is None else Path(scratch) / DRAWN
@@ -81,12 +130,10 @@ def recount_slide(
         request = RescoreRequest(
             old=result,
             source=folder,
-            target=folder,  # named by the request, never written by a recount
+            target=target,
             before=config,
             config=config,
             regions=path,
             erase_regions=path is None,
         )
-        counted = RescoreJob(request).recount()
-    flags = tuple(flag for flag in counted.flags if flag != "invasive_region_unverified")
-    return counted.model_copy(update={"region_source": "reviewed", "flags": flags})
+        yield RescoreJob(request)

@@ -93,7 +93,7 @@ def make_annotations(
         Coordinates are level-0 pixels, x first, from where the run's exports begin to count. The
         corner of a pixel is a whole number: 0.5 is the centre of the first.
     """
-    path, spacing = slide.folder / CELLS, slide.spacing
+    path, spacing = slide.tables / CELLS, slide.spacing
     if spacing is None or TILE_FLAG in slide.source.flags or not path.is_file():
         return None
     cells = CellTable.concat(list(read_cells(path)))

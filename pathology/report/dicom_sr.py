@@ -272,12 +272,19 @@ def _measurements(result: SlideResult) -> list[Measurement]:
                 found.append(Measurement(private_code(f"N_PATTERN{code}", label), count, unit))
     percent = codes.UCUM.Percent
     pairs = (
+        ("DECIDING_PCT", "Deciding percentage", result.deciding_pct, percent),
         ("DECIDING_LO", "Deciding percentage, lower end", result.deciding_lo, percent),
         ("DECIDING_HI", "Deciding percentage, upper end", result.deciding_hi, percent),
         (
             "CUTOFF_PP",
             "Distance to cut-off in percentage points",
             result.distance_to_cutoff_pp,
+            percent,
+        ),
+        (
+            "NEAREST_PP",
+            "Distance to nearest other score in percentage points",
+            result.nearest_score_pp,
             percent,
         ),
         ("H_SCORE", "H-score", result.h_score, _NO_UNIT),

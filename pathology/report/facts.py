@@ -121,16 +121,31 @@ class Facts:
         """Interval, distance and bound, one short line each."""
         row, lines = self.result, []
         if row.deciding_lo is not None and row.deciding_hi is not None:
+            share = "" if row.deciding_pct is None else f", {percent(row.deciding_pct)},"
             lines.append(
-                f"Deciding percentage lies between {percent(row.deciding_lo)} "
+                f"The share that decided{share} lies between {percent(row.deciding_lo)} "
                 f"and {percent(row.deciding_hi)} (resampled tiles and scale of density)."
             )
-        if row.distance_to_cutoff_pp is not None:
-            points = abs(row.distance_to_cutoff_pp)
-            lines.append(f"Distance to the cut-off: {points:.1f} percentage points.")
+        lines += self._distance_lines()
         if row.her2_tier == "her2_null" and row.ultralow_upper_pct is not None:
             lines.append(f"Upper bound of stained cells: {percent(row.ultralow_upper_pct)}.")
         return tuple(lines)
+
+    def _distance_lines(self) -> list[str]:
+        """Say how far the deciding share is from its cut-off, and the score from another one."""
+        row, lines = self.result, []
+        if row.distance_to_cutoff_pp is not None:
+            points = f"{abs(row.distance_to_cutoff_pp):.1f} percentage points"
+            if row.cutoff_pct is None:
+                lines.append(f"Distance to the cut-off: {points}.")
+            else:
+                lines.append(f"It is {points} from its cut-off of {row.cutoff_pct:.3g} %.")
+        if row.nearest_score is not None and row.nearest_score_pp is not None:
+            lines.append(
+                f"Nearest other score: {row.nearest_score}, {row.nearest_score_pp:.1f} percentage "
+                f"points of the {self.unit}s away."
+            )
+        return lines
 
     @property
     def patterns(self) -> tuple[PatternRow, ...]:

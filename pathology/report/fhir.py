@@ -226,7 +226,9 @@ def _components(result: SlideResult) -> list[dict[str, Any]]:
         name = _own("deciding_interval", "Interval of the deciding percentage")
         found.append({"code": name, "valueRange": interval})
     pairs = (
+        ("deciding_pct", "Deciding percentage", result.deciding_pct, "%"),
         ("distance_to_cutoff_pp", "Distance to the cut-off", result.distance_to_cutoff_pp, "%"),
+        ("nearest_score_pp", "Distance to the nearest other score", result.nearest_score_pp, "%"),
         ("h_score", "H-score", result.h_score, "1"),
         ("mean_membrane_od", "Mean membrane OD", result.mean_membrane_od, "{od}"),
     )

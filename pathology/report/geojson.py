@@ -139,7 +139,7 @@ def write_geojson(job: ExportJob, folder: Path) -> list[Path]:
         choice = GeoJsonOptions(offset_px=offset)
         for path in _write_cells(job, folder, choice, slide):
             summary = folder / f"{slide.result.slide_id}.summary.geojson"
-            about = _about(slide.result, choice)
+            about = _about(slide, choice)
             atomic_write_bytes(summary, summary_collection(slide, about, offset_px=offset))
             written += [path, summary]
         job.step(slide.result.slide_id)
@@ -155,25 +155,25 @@ def _write_cells(
 ) -> list[Path]:
     written = []
     for slide in job.slides if only is None else (only,):
-        cells = slide.folder / CELLS
+        cells = slide.tables / CELLS
         if slide.spacing is None or not cells.is_file():
             continue
         path = folder / f"{slide.result.slide_id}.geojson.gz"
         with AtomicFile(path) as file, disk_errors(path):
-            _write(file.stream, slide.result, cells, options)
+            _write(file.stream, slide, cells, options)
         written.append(path)
     return written
 
 
-def _write(stream: BinaryIO, result: SlideResult, cells: Path, options: GeoJsonOptions) -> None:
+def _write(stream: BinaryIO, slide: ExportSlide, cells: Path, options: GeoJsonOptions) -> None:
     """Write one slide; no name and no time go into the gzip header."""
     with gzip.GzipFile(
         filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=stream, mtime=0
     ) as packed:
-        head = orjson.dumps({"type": "FeatureCollection", "properties": _about(result, options)})
+        head = orjson.dumps({"type": "FeatureCollection", "properties": _about(slide, options)})
         packed.write(head[:-1] + b',"features":[')
         before = b"\n"
-        for feature in _all_features(result, cells, options):
+        for feature in _all_features(slide.result, cells, options):
             # The micro sign as an escape: QuPath on an old Java reads with the system's encoding.
             packed.write(before + feature.replace(_MICRO, b"\\u00b5"))
             before = b",\n"
@@ -211,13 +211,16 @@ def _counted(cells: Path) -> Iterator[AnyArray | None]:
         yield None
 
 
-def _about(result: SlideResult, options: GeoJsonOptions) -> dict[str, Any]:
+def _about(slide: ExportSlide, options: GeoJsonOptions) -> dict[str, Any]:
+    result = slide.result
     spacing = spacing_of(result)
     return {
         "slide_id": result.slide_id,
         "status": result.status,
         "ihc_score": result.ihc_score,
         "her2_tier": result.her2_tier,
+        # Whether cells count as the run counted them, or in the regions that a reviewer signed.
+        "counted_in": "run" if slide.counted is None else "review",
         "frame": "level-0 pixels",
         "origin": "top left of level 0",
         "offset_px": list(options.offset_px),

@@ -98,12 +98,12 @@ def heat_grid(slide: ExportSlide, *, square_um: float = SQUARE_UM) -> HeatGrid |
         None where the slide has no table of cells, or its scanned part is not known.
     """
     spacing, grid = slide.spacing, slide.source.grid
-    if spacing is None or grid is None or not (slide.folder / CELLS).is_file():
+    if spacing is None or grid is None or not (slide.tables / CELLS).is_file():
         return None
     box = Box0(x=grid.box.x, y=grid.box.y, width=grid.box.width, height=grid.box.height)
     points: Iterator[tuple[AnyArray, ...]]
     if TILE_FLAG in slide.source.flags:
-        rows = read_tiles(slide.folder / TILES)
+        rows = read_tiles(slide.tables / TILES)
         if not rows:
             return None
         side, points = max(row.width_px for row in rows), _tiles(slide)
@@ -121,7 +121,7 @@ def heat_grid(slide: ExportSlide, *, square_um: float = SQUARE_UM) -> HeatGrid |
 
 
 def _cells(slide: ExportSlide, spacing: Spacing) -> Iterator[tuple[AnyArray, ...]]:
-    path = slide.folder / CELLS
+    path = slide.tables / CELLS
     names = ["x_um", "y_um", "pattern", "membrane_od", "evaluable"]
     if "evaluable" in read_schema_names(path):
         parts = ([part[name] for name in names] for part in read_cell_columns(path, names))
@@ -134,7 +134,7 @@ def _cells(slide: ExportSlide, spacing: Spacing) -> Iterator[tuple[AnyArray, ...
 
 
 def _tiles(slide: ExportSlide) -> Iterator[tuple[AnyArray, ...]]:
-    for row in read_tiles(slide.folder / TILES):
+    for row in read_tiles(slide.tables / TILES):
         for code, name in enumerate(PATTERNS):
             n = getattr(row, f"n_{name}")
             centre = (row.x_px + row.width_px // 2, row.y_px + row.height_px // 2)

@@ -39,12 +39,20 @@ class ExportSlide:
         Where its tables and pictures lie.
     decision
         What a reviewer decided; None where nobody has looked.
+    counted
+        Folder with cells and tiles as they count in the reviewer's regions; None: as in the run.
     """
 
     result: SlideResult
     source: SlideResult
     folder: Path
     decision: Decision | None = None
+    counted: Path | None = None
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the cells and tiles that give ``result``."""
+        return self.counted or self.folder
 
     @property
     def corner_px(self) -> tuple[int, int]:
@@ -129,6 +137,8 @@ class ExportOptions:
     reviewed
         Results that were counted anew in a reviewer's regions, and signed, by slide id; they are
         exported in place of the run's.
+    counted
+        Folders with the cells and tiles of these results, by slide id.
     """
 
     names: bool = False
@@ -138,6 +148,7 @@ class ExportOptions:
     origin: Origin = "bounds"
     decisions: Mapping[str, Decision] = field(default_factory=dict)
     reviewed: Mapping[str, SlideResult] = field(default_factory=dict)
+    counted: Mapping[str, Path] = field(default_factory=dict)
 
 
 def gather_job(
@@ -168,6 +179,7 @@ def gather_job(
             source=result,
             folder=slide_folder(root, result.slide_id),
             decision=choice.decisions.get(result.slide_id),
+            counted=choice.counted.get(result.slide_id),
         )
         for result in results
         if result.slide_id in wanted

@@ -43,7 +43,7 @@ def summary_collection(
         GeoJSON below :data:`SUMMARY_BYTES`: of a very large slide, 2 × 2 tiles (4 × 4, ...) are
         one rectangle, and ``tiles_joined`` says so.
     """
-    path = slide.folder / TILES
+    path = slide.tables / TILES
     rows = read_tiles(path) if path.is_file() else []
     joined = 1
     while True:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -40,10 +40,21 @@ class Recorded:
         What was decided, by slide id.
     reviewed
         The result in the reviewer's regions, of slides whose signature rests on it.
+    regions
+        These regions, as GeoJSON.
     """
 
     decisions: Mapping[str, Decision] = field(default_factory=dict)
     reviewed: Mapping[str, SlideResult] = field(default_factory=dict)
+    regions: Mapping[str, bytes] = field(default_factory=dict)
+
+    def only(self, slides: Collection[str]) -> Recorded:
+        """Return what is recorded of some slides, by their ids."""
+        return Recorded(
+            decisions={name: x for name, x in self.decisions.items() if name in slides},
+            reviewed={name: x for name, x in self.reviewed.items() if name in slides},
+            regions={name: x for name, x in self.regions.items() if name in slides},
+        )
 
 
 def has_record(run: Path) -> bool:
@@ -80,7 +91,7 @@ def read_recorded(run: Path, *, organization: str = "") -> Recorded:
             f"{run / FOLDER / RECORD}: broken at event {checked.broken}: {checked.problem}",
             fix="Put a backup in its place, or export with --no-review.",
         )
-    decisions, reviewed = {}, {}
+    decisions, reviewed, regions = {}, {}, {}
     for slide_id, events in _events(run).items():
         review = SlideReview(slide_id=slide_id)
         for event in events:
@@ -93,7 +104,12 @@ def read_recorded(run: Path, *, organization: str = "") -> Recorded:
             decisions[slide_id] = made
         if drawn is not None:
             reviewed[slide_id] = drawn
-    return Recorded(decisions=decisions, reviewed=reviewed)
+            regions[slide_id] = _signed_regions(run, review)
+    return Recorded(
+        decisions=decisions,
+        reviewed=reviewed,
+        regions={name: document for name, document in regions.items() if document is not None},
+    )
 
 
 def run_score(run: Path, slide_id: str, drawn: SlideResult | None) -> str:
@@ -128,16 +144,25 @@ def _signed_result(run: Path, review: SlideReview, run_sha256: str) -> SlideResu
         return None
     if signed.basis == signed.run_sha256:
         return None
+    found = _document(run, signed.basis)
+    return None if found is None else SlideResult.from_json(found)
+
+
+def _signed_regions(run: Path, review: SlideReview) -> bytes | None:
+    return None if review.drawn is None else _document(run, review.drawn.document)
+
+
+def _document(run: Path, sha256: str) -> bytes | None:
     path = run / FOLDER / RECORD
     connection = connect_to_read(path)
     try:
         with database_errors(path):
             row = connection.execute(
-                "SELECT content FROM documents WHERE sha256 = ?", (signed.basis,)
+                "SELECT content FROM documents WHERE sha256 = ?", (sha256,)
             ).fetchone()
     finally:
         connection.close()
-    return None if row is None else SlideResult.from_json(bytes(row[0]))
+    return None if row is None else bytes(row[0])
 
 
 def _decision(

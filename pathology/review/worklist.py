@@ -127,7 +127,8 @@ def worklist_row(
         "score": row.ihc_score,
         "signed_score": signed,
         "tier": TIER_LABELS.get(row.her2_tier or "", ""),
-        "distance_pp": row.distance_to_cutoff_pp,
+        "distance_pp": row.margin_pp,
+        "nearest_score": row.nearest_score or "",
         "cells": row.n_tumour_cells,
         "attention": int(rank),
         "attention_words": ATTENTION_WORDS[rank],
@@ -205,7 +206,7 @@ def _by_need(slides: list[ResultRow], states: Mapping[str, str]) -> list[ResultR
 
 
 def _need(row: ResultRow, states: Mapping[str, str]) -> tuple[bool, int, float, str, str]:
-    distance = row.distance_to_cutoff_pp
+    distance = row.margin_pp
     return (
         states.get(row.slide_id, "unread") in DONE_STATES,
         int(attention(row)),

@@ -196,6 +196,21 @@ class ResultRow(BaseModel):
         Share | None,
         Field(description="Share of the variance of membrane OD between blocks of tissue."),
     ] = None
+    # How near the score is to another one; empty without a score and in tables of before.
+    deciding_pct: Annotated[
+        Percent | None, Field(description="The deciding fraction: what the rule compared, %.")
+    ] = None
+    cutoff_pct: Annotated[
+        Percent | None, Field(description="The cut-off that it was compared with, %.")
+    ] = None
+    nearest_score: Annotated[
+        Literal["0", "1+", "2+", "3+", "unresolved"] | None,
+        Field(description="The score that the smallest change of a share would bring."),
+    ] = None
+    nearest_score_pp: Annotated[
+        NonNegative | None,
+        Field(description="That change, of whichever share it is, percentage points."),
+    ] = None
 
     @field_validator("reasons", "flags", mode="before")
     @classmethod
@@ -268,6 +283,15 @@ class ResultRow(BaseModel):
             ):
                 raise ValueError(f"pct_{name} must be {expected}, not {share}")
 
+    @property
+    def margin_pp(self) -> float | None:
+        """Percentage points to the nearest other score, also of results of before that column.
+
+        Those hold it in ``distance_to_cutoff_pp``; None without a score.
+        """
+        held = self.nearest_score_pp
+        return self.distance_to_cutoff_pp if held is None else held
+
     def _check_rest(self) -> None:
         boot = [getattr(self, f"boot_share_{x}") for x in ("null", "ultralow", "1", "2", "3")]
         if len({share is None for share in boot}) > 1:
@@ -283,6 +307,8 @@ class ResultRow(BaseModel):
             (self.deciding_lo or 0) > (self.deciding_hi or 0)
         ):
             raise ValueError("deciding_lo and deciding_hi are given together, in this order")
+        if (self.nearest_score is None) != (self.nearest_score_pp is None):
+            raise ValueError("nearest_score and nearest_score_pp are given together")
 
 
 #: Columns of ``results.csv``, in their order. Columns may be appended, never moved nor renamed.

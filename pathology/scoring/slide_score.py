@@ -62,10 +62,11 @@ class SlideScore:
     deciding_lo, deciding_hi
         Interval of the deciding fraction in per cent, widened by what could not be read.
     distance_to_cutoff_pp
-        Percentage points to the nearest other score; see
-        :class:`~pathology.scoring.decision.Decision`.
-    nearest_score
-        The score on the other side.
+        Percentage points between the deciding fraction and its cut-off.
+    nearest_score, nearest_score_pp
+        The score that the smallest change of any share would bring, and that change in percentage
+        points (``distance_pp`` of :class:`~pathology.scoring.decision.Decision`). Another share
+        than the deciding one may be nearer: a 2+ by 16.8 % is 10 points from a 3+.
     boot_share_null, boot_share_ultralow, boot_share_1, boot_share_2, boot_share_3
         Shares (0 to 1) of bootstrap replicates with this outcome; what lacks to 1 is unresolved.
         Not a diagnostic probability. None without a bootstrap.
@@ -116,6 +117,7 @@ class SlideScore:
     cutoff_pct: float | None = None
     distance_to_cutoff_pp: float | None = None
     nearest_score: str | None = None
+    nearest_score_pp: float | None = None
     boot_share_null: float | None = None
     boot_share_ultralow: float | None = None
     boot_share_1: float | None = None
@@ -170,6 +172,7 @@ class SlideScore:
             self.deciding_hi,
             self.cutoff_pct,
             self.distance_to_cutoff_pp,
+            self.nearest_score_pp,
             self.borderline,
         )
         if any((figure is None) == (self.status == "scored") for figure in figures):

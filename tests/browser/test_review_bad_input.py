@@ -147,6 +147,17 @@ def _fill(site: Site) -> None:
     pytest.fail("the file never was full")
 
 
+def _nothing_cut_off(page: Any) -> None:
+    """A long path in the message made the dialog's content wider than the dialog."""
+    wide = page.evaluate(
+        """() => { const dialog = document.querySelector("dialog[open]");
+        return [...dialog.querySelectorAll("*")].filter((one) =>
+          one.getBoundingClientRect().right > dialog.getBoundingClientRect().right + 1)
+          .map((one) => one.outerHTML.slice(0, 80)); }"""
+    )
+    assert wide == []
+
+
 @pytest.mark.parametrize("what", ["full", "locked"])
 def test_a_record_that_cannot_be_written_keeps_what_was_entered(
     page: Any, run: Path, what: str, pictures: Path, monkeypatch: pytest.MonkeyPatch
@@ -175,6 +186,7 @@ def test_a_record_that_cannot_be_written_keeps_what_was_entered(
         has_text="disk is full" if what == "full" else "another process is writing"
     ).wait_for()
     page.screenshot(path=pictures / "refused.png")
+    _nothing_cut_off(page)
     assert page.get_by_label("Note").input_value() == "n" * 500
     assert page.locator("dialog input:checked").count() == 3
     assert site.review(slide_id).signature is None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from driving import drag_box, log_in, open_slide, still, until
+
+from pathology.review.panel import example_places
+from pathology.review.run import ReviewRun
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -69,6 +73,37 @@ def test_zoom_overlays_and_a_cell(page: Any, site: Any, pictures: Path) -> None:
     page.wait_for_timeout(700)
     page.screenshot(path=pictures / "heat.png")
     assert page.get_by_label("Heat map of tiles", exact=True).is_checked()
+
+
+def test_magnification_steps_and_fields_to_jump_to(page: Any, site: Any) -> None:
+    slide_id = open_slide(page, site, "101_A1_HER2")
+    page.wait_for_selector(".fields button")
+    for key, times in enumerate(("2.5", "5", "10", "20", "40"), start=1):
+        page.locator("#main-eye .mags button", has_text=re.compile(rf"^{times}×$")).click()
+        still(page)
+        # 10x shows 1 um per pixel, whatever the scanner called its objective.
+        assert page.evaluate("her2.eye.frame.mpp") == pytest.approx(10 / float(times), rel=0.01)
+        said = page.locator("#main-eye .scale").inner_text().split()[-1]
+        assert float(said.removesuffix("×")) == float(times)
+        page.keyboard.press("0")
+        still(page)
+        page.keyboard.press(str(key))
+        still(page)
+        assert page.evaluate("her2.eye.frame.mpp") == pytest.approx(10 / float(times), rel=0.01)
+    wanted = example_places(ReviewRun.open(site.context.run), slide_id)
+    buttons = page.locator(".fields button")
+    assert buttons.count() == len(wanted) > 1
+    for number, field in enumerate(wanted):
+        buttons.nth(number).click()
+        still(page)
+        assert field["label"] in buttons.nth(number).inner_text()
+        x, y, width, height = field["box_um"]
+        frame = page.evaluate("her2.eye.frame")
+        wide, high = frame["width"] * frame["mpp"], frame["height"] * frame["mpp"]
+        assert abs(frame["left"] + wide / 2 - (x + width / 2)) < 0.05 * wide
+        assert abs(frame["top"] + high / 2 - (y + height / 2)) < 0.05 * high
+        assert wide >= 0.99 * width
+        assert high >= 0.99 * height
 
 
 def test_draw_override_sign_and_reload(page: Any, site: Any, pictures: Path) -> None:

@@ -199,6 +199,7 @@ def _line(row: RealRow, result: SlideResult) -> dict[str, Any]:
                 "pct_incomplete_moderate_intense",
                 "pct_incomplete_faint",
                 "distance_to_cutoff_pp",
+                "nearest_score_pp",
             )
         },
         "reasons": [str(code) for code in result.reasons],

@@ -39,7 +39,7 @@ _FRACTIONS = (
     "pct_incomplete_moderate_intense",
     "pct_incomplete_faint",
 )
-_READ = ("status", "ihc_score", "her2_tier", "n_tumour_cells", "distance_to_cutoff_pp")
+_READ = ("status", "ihc_score", "her2_tier", "n_tumour_cells", "nearest_score_pp")
 
 MakeReader = Callable[[], TileReader]
 
@@ -228,8 +228,14 @@ def summarise_slides(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _distance(row: Mapping[str, Any]) -> float:
-    distance = row["truth"]["distance_to_cutoff_pp"]
+    distance = _margin(row["truth"])
     return -1.0 if distance is None else float(distance)
+
+
+def _margin(truth: Mapping[str, Any]) -> float | None:
+    """Return the percentage points to the nearest other score; kept files of before name it so."""
+    margin: float | None = truth.get("nearest_score_pp", truth.get("distance_to_cutoff_pp"))
+    return margin
 
 
 def _same(row: Mapping[str, Any], name: str, column: str = "ihc_score") -> bool:
@@ -269,7 +275,7 @@ def _mistake(row: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {
         "index": row["index"],
         "seed": row["seed"],
-        "distance_pp": truth["distance_to_cutoff_pp"],
+        "distance_pp": _margin(truth),
         "truth": {key: truth[key] for key in ("ihc_score", "her2_tier", *_FRACTIONS)},
         "found": {key: reading[key] for key in ("status", "ihc_score", "her2_tier", *_FRACTIONS)},
     }

@@ -54,7 +54,7 @@ def test_the_table_tells_scores_reasons_errors_and_counts() -> None:
     text = stream.getvalue()
     assert "3+" in text
     assert "1,200" in text
-    assert "complete_intense; +12.3 pp from the cut-off; few blocks" in text
+    assert "complete_intense; 12.3 pp from the cut-off; few blocks" in text
     assert "b.svs [unreadable]" in text  # brackets are text, not markup
     assert "Copy it again [now]." in text
     assert text.splitlines()[-1] == (

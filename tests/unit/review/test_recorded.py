@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import openpyxl
+import pyarrow.parquet as pq
 import pydicom
 import pypdfium2
 import pytest
 from reviewing import ADA, PASSWORD, SENIOR, TICKED, Reader, rewrite, square
 from typer.testing import CliRunner
 
+from pathology.cells.table import PATTERNS
 from pathology.cli import main
 from pathology.cli.app import app
+from pathology.report.geojson_cells import class_name
 from pathology.review.context import ReviewContext
 from pathology.review.database import FOLDER, RECORD
 from pathology.review.problems import StoreError
 from pathology.review.recorded import read_recorded
+from pathology.review.signed_cells import write_signed_cells
 from pathology.runs import SlideFolder
 
 
@@ -56,6 +63,63 @@ def test_the_result_in_the_reviewers_regions_replaces_the_runs_when_signed(
     assert stored is not None
     assert found.reviewed["a"].n_tumour_cells != stored.n_tumour_cells
     assert found.decisions["a"].run_score == (stored.ihc_score or "no score")
+
+
+def test_exported_cells_are_those_of_the_signed_score(
+    context: ReviewContext, tmp_path: Path
+) -> None:
+    """In the reviewer's regions the cells that count give the signed counts, in every kind."""
+    ada = Reader(context, ADA)
+    ada.act("a", "regions", features=[square("Exclude", 0, 0, 300)], unit="px")
+    ada.sign("a")
+    signed = read_recorded(context.run).reviewed["a"]
+    folder = SlideFolder(root=context.run, slide_id="a")
+    stored, before = folder.load(), folder.cells.read_bytes()
+    assert stored is not None
+    assert signed.n_tumour_cells is not None
+    assert stored.n_tumour_cells is not None
+    assert 0 < signed.n_tumour_cells < stored.n_tumour_cells
+    args = ["export", str(context.run), "--names", "original", "--to", "geojson,dicom-ann,ome-tiff"]
+    for options, counts in (([], signed), (["--no-review"], stored)):
+        out = tmp_path / str(len(options))
+        done = CliRunner().invoke(app, [*args, *options, "--out", str(out)])
+        assert done.exit_code == 0, done.output
+        with gzip.open(out / "geojson" / "a.geojson.gz") as stream:
+            tree = json.load(stream)
+        names = Counter(one["properties"]["classification"]["name"] for one in tree["features"])
+        assert tree["properties"]["counted_in"] == ("run" if options else "review")
+        for code, pattern in enumerate(PATTERNS):
+            found = names[class_name(0, code)]
+            assert found == getattr(counts, f"n_{pattern}"), pattern
+        assert (
+            sum(names.values()) == pq.read_metadata(folder.cells).num_rows
+        )  # none is lost: the others are grey
+        summary = json.loads((out / "geojson" / "a.summary.geojson").read_bytes())
+        tiles = [one["properties"]["measurements"]["Num Tumor"] for one in summary["features"]]
+        assert sum(tiles) == counts.n_tumour_cells
+        groups = pydicom.dcmread(next((out / "dicom-ann").glob("a*"))).AnnotationGroupSequence
+        shown = sum(
+            int(one.NumberOfAnnotations)
+            for one in groups
+            if one.AnnotationGroupLabel in {class_name(0, code) for code in range(len(PATTERNS))}
+        )
+        assert shown == counts.n_tumour_cells
+    assert folder.cells.read_bytes() == before
+
+
+def test_cells_that_do_not_give_the_signed_score_are_not_exported(
+    context: ReviewContext, tmp_path: Path
+) -> None:
+    ada = Reader(context, ADA)
+    ada.act("a", "regions", features=[square("Exclude", 0, 0, 300)], unit="px")
+    ada.sign("a")
+    recorded = read_recorded(context.run)
+    n = recorded.reviewed["a"].n_unstained
+    assert n is not None
+    other = recorded.reviewed["a"].model_copy(update={"n_unstained": n + 1})
+    changed = replace(recorded, reviewed={"a": other})
+    with pytest.raises(StoreError, match=f"give n_unstained {n} .* {n + 1} was signed"):
+        write_signed_cells(context.run, changed, tmp_path)
 
 
 def test_scored_again_is_superseded_without_a_word_in_the_record(context: ReviewContext) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pathology.review.worklist import Attention, attention, worklist
+from pathology.review.worklist import Attention, attention, worklist, worklist_row
 from pathology.runs import ResultRow
 
 
@@ -59,6 +59,18 @@ def test_the_smaller_distance_to_a_cut_off_comes_first() -> None:
         for name, distance in (("far", 8.0), ("near", -0.4))
     )
     assert order([far, near]) == ["near", "far"]
+
+
+def test_the_order_goes_by_the_nearest_other_score_whichever_share_leads_there() -> None:
+    """A 1+ whose own share is far from its cut-off can be near a 2+."""
+    near = scored("near", "2+", distance_to_cutoff_pp=40.0, nearest_score="3+",
+                  nearest_score_pp=0.5, deciding_pct=50.0, cutoff_pct=10.0)  # fmt: skip
+    far = scored("far", "2+", distance_to_cutoff_pp=3.0, nearest_score="1+", nearest_score_pp=3.0)
+    assert order([far, near]) == ["near", "far"]
+    row = worklist_row(near, state="unread", withheld=False, signed=None)
+    assert (row["distance_pp"], row["nearest_score"]) == (0.5, "3+")
+    hidden = worklist_row(near, state="unread", withheld=True, signed=None)
+    assert "nearest_score" not in hidden
 
 
 def test_a_case_stays_together_and_ranks_as_its_most_pressing_open_slide() -> None:

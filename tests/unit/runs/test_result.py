@@ -46,7 +46,8 @@ flags, region_source, n_in_situ_excluded, control_status, tissue_mm2, tumour_mm2
 failed_tiles, mpp, mpp_source, assay, guideline, calibration, model, model_sha256,
 block_id, role, expected_score, membrane_od_p5, membrane_od_p25, membrane_od_p50, membrane_od_p75,
 membrane_od_p95, membrane_completeness_median, membrane_completeness_iqr, membrane_cytoplasm_ratio,
-qcs_positive_pct, bystander_pct, heterogeneity_index
+qcs_positive_pct, bystander_pct, heterogeneity_index, deciding_pct, cutoff_pct, nearest_score,
+nearest_score_pp
 """
 
 

@@ -29,6 +29,27 @@ def test_a_plain_three_plus(make_evidence, params, guideline) -> None:
     assert rederive_score(score.deciding_rule, score.counts, guideline=guideline) == "3+"
 
 
+def test_the_distance_to_the_cutoff_is_that_of_the_deciding_share(make_evidence, params) -> None:
+    """As the contract defines it; how near another score is stands apart, and may be another share.
+
+    Here complete weak cells decide (17 %), and a 3+ by intense ones is nearer than a 1+: with the
+    incomplete moderate cells the share that holds the 2+ is 29 %.
+    """
+    score = score_evidence(make_evidence(un=710, cw=170, im=120), params)
+    assert score.ihc_score == "2+"
+    assert score.deciding_pct == pytest.approx(17)
+    assert score.distance_to_cutoff_pp == pytest.approx(7)
+    assert (score.nearest_score, score.nearest_score_pp) == ("3+", pytest.approx(10))
+
+
+def test_a_far_deciding_share_does_not_hide_a_near_score(make_evidence, params) -> None:
+    score = score_evidence(make_evidence(un=505, cw=95, **{"if": 400}), params)
+    assert (score.ihc_score, score.nearest_score) == ("1+", "2+")
+    assert score.distance_to_cutoff_pp == pytest.approx(39.5)
+    assert score.nearest_score_pp == pytest.approx(0.5)
+    assert score.borderline
+
+
 def test_two_plus_asks_for_ish_and_is_never_low(make_evidence, params) -> None:
     score = score_evidence(make_evidence(un=1000, cw=1000), params)
     assert (score.ihc_score, score.her2_status, score.her2_tier, score.ish_reflex) == (

@@ -47,10 +47,10 @@ def test_planned_mixes_have_the_score_of_their_tier(tier: str) -> None:
             "1+": ("1+", "her2_low"), "2+": ("2+", "her2_equivocal"), "3+": ("3+", "her2_positive"),
         }[tier]  # fmt: skip
         assert (score.ihc_score, score.her2_tier) == wanted
-        assert score.distance_to_cutoff_pp is not None
-        assert score.distance_to_cutoff_pp > 3
+        assert score.nearest_score_pp is not None
+        assert score.nearest_score_pp > 3
         if slide.near:
-            assert score.distance_to_cutoff_pp <= 10
+            assert score.nearest_score_pp <= 10
 
 
 def mixed(shares: tuple[float, ...], n: int) -> FieldCells:

@@ -17,9 +17,9 @@ export function verdict(host, { reading, before, withheld, review }) {
       el("b", { class: scored ? "" : "none", id: "score", text: reading.headline }),
       el("span", { text: reading.tier || (scored ? "" : reading.status_words) })),
     decided(review, reading),
-    reading.clause ? el("p", { class: "clause" }, signature ? el("b", { text: "Program: " }) : null, reading.clause) : null,
+    reading.clause ? el("p", { class: "clause" }, signature ? el("b", { text: "Program: " }) : null, unbroken(reading.clause)) : null,
     before ? el("p", { class: "was", id: "was", text: `Counted in the reviewer's regions. The run's own choice gave ${said(before)}.` }) : null,
-    reading.lines.map((line) => el("p", { class: "was", text: line })),
+    reading.lines.map((line) => el("p", { class: "was", text: unbroken(line) })),
     el("div", { class: "badges" },
       reading.borderline ? el("span", { class: "badge warn", text: "Close to a cut-off" }) : null,
       reading.ish_reflex ? el("span", { class: "badge warn", text: "ISH needed" }) : null,
@@ -62,6 +62,9 @@ export function readingPage({ reading, histogram, fields, visit }) {
   ];
 }
 
+// A number stays on one line with its unit.
+const unbroken = (text) => text.replace(/(\d) (?=%|percentage)/g, "$1\u00a0");
+
 const section = (title, ...content) => el("section", {}, el("h2", {}, title), content);
 
 const table = (rows) => el("dl", { class: "facts" }, rows.map(([name, value]) => [el("dt", { text: name }), el("dd", { text: value })]));
@@ -76,7 +79,7 @@ function patternBars(reading) {
     el("div", { class: "track" }, inside, el("div", { class: "cut", style: { left: at(cut) } })));
   const rows = patterns.map((row) => line(row.label, `${row.text} · ${count(row.count)}`,
     el("div", { class: "fill", style: { width: at(row.pct), background: row.colour } })));
-  const whisker = interval && line("Deciding share, interval", interval.text, el("div", { class: "whisker", style: { left: at(interval.low), width: `calc(${at(interval.high)} - ${at(interval.low)})` } }));
+  const whisker = interval && line("Interval of the share that decided", interval.text, el("div", { class: "whisker", style: { left: at(interval.low), width: `calc(${at(interval.high)} - ${at(interval.low)})` } }));
   return [el("div", { class: "bars" }, rows, whisker),
     el("div", { class: "axis", "aria-hidden": "true" }, el("span", { class: "first", text: "0", style: { left: "0" } }),
       el("span", { text: `${cut} %`, style: { left: at(cut) } }), el("span", { class: "last", text: `${end} %`, style: { left: "100%" } }))];

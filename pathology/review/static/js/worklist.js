@@ -127,7 +127,7 @@ function slideNode({ row, index }) {
     view.blinded && row.case ? el("span", { class: "muted", text: ` ${row.case}` }) : null,
     el("div", { class: "name muted", text: row.name || `Slide ${index + 1}`, title: row.name })),
   scoreNode(row),
-  el("div", { class: "num", text: row.withheld ? "" : points(row.distance_pp) }),
+  el("div", { class: "num" }, row.withheld ? "" : points(row.distance_pp), !row.withheld && row.nearest_score ? el("small", { text: `to ${row.nearest_score}` }) : null),
   el("div", { class: "why" }, row.attention_words || "", row.why ? el("small", { text: row.why, title: row.why }) : null),
   el("div", { class: "flags" }, flagBadges(row.flags || [])),
   el("div", {}, el("span", { class: `badge ${state(row.state).kind}`, text: state(row.state).text })));

@@ -17,7 +17,7 @@ from pathology.errors import ReasonCode, SlideError
 from pathology.geometry import Box0, Spacing
 from pathology.inference.clock import EngineClock
 from pathology.inference.manifest import AnyManifest
-from pathology.inference.memory import keep_freed_memory
+from pathology.inference.memory import keep_freed_memory, trim_freed_memory
 from pathology.tiling.batch import TileBatch
 from pathology.tiling.grid import InputSpec, lay_grid
 from pathology.tiling.windows import SINGLE_TILES, TileWindow, WindowPlan, join_tiles
@@ -140,6 +140,8 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
             else:
                 found += answers
                 done += len(part.detail)
+        if self._on_cpu:
+            trim_freed_memory()
         return found
 
     def _try_part(self, batch: TileBatch) -> list[Found] | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from functools import cache
 
-__all__ = ["keep_freed_memory"]
+__all__ = ["keep_freed_memory", "trim_freed_memory"]
 
 # Parameters of mallopt(3), GNU C library.
 _M_TRIM_THRESHOLD = -1
@@ -31,9 +32,9 @@ def keep_freed_memory() -> bool:
     >>> keep_freed_memory() in (True, False)
     True
     """
-    if platform.libc_ver()[0] != "glibc":
+    library = _glibc()
+    if library is None:
         return False
-    library = ctypes.CDLL(None)
     settings = (
         (_M_MMAP_THRESHOLD, _KEPT_BYTES),
         (_M_TRIM_THRESHOLD, _KEPT_BYTES),
@@ -41,3 +42,24 @@ def keep_freed_memory() -> bool:
     )
     taken = [library.mallopt(name, value) == 1 for name, value in settings]
     return all(taken)
+
+
+def trim_freed_memory() -> None:
+    """Give back to the system what lies free between blocks in use.
+
+    Maps of many sizes, of several windows at a time, leave holes that the next ones do not fit
+    into: after some windows as much memory lies free as is used. Done after each window, memory
+    stays where the first window took it; within a window freed blocks are used again.
+
+    Examples
+    --------
+    >>> trim_freed_memory()
+    """
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+@cache
+def _glibc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None

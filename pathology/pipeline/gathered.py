@@ -166,7 +166,7 @@ class TileReading:
             failed_tissue_mm2=min(self.failed_mm2, self.tissue_mm2),
             n_in_situ_excluded=self.n_in_situ,
             presence=self._presence(),
-            off_scale=np.concatenate(self._off_scale, axis=1) if self._off_scale else None,
+            off_scale=self._join_off_scale(),
         )
 
     def continuous(self, config: Config) -> ContinuousScores:
@@ -190,9 +190,16 @@ class TileReading:
 
     def _join(self, name: str) -> AnyArray:
         parts = self._columns[name]
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate([getattr(CellTable.empty(), name), *parts])
+        if len(parts) != 1:
+            # In place of its parts: the cells of a large slide are not held twice.
+            joined = np.concatenate([getattr(CellTable.empty(), name), *parts])
+            parts[:] = [joined]
+        return parts[0]
+
+    def _join_off_scale(self) -> AnyArray | None:
+        if len(self._off_scale) > 1:
+            self._off_scale[:] = [np.concatenate(self._off_scale, axis=1)]
+        return self._off_scale[0] if self._off_scale else None
 
     def _presence(self) -> Presence | None:
         if self.tumour_drawn:

@@ -33,6 +33,8 @@ OD_UNITS: Final = 320_000
 #: A cytoplasm paler than this counts as this, in OD: the step of stored densities, below which a
 #: quotient would be one of rounding.
 CYTOPLASM_MIN_OD: Final = 0.01
+#: Cells whose neighbours are looked for at the same time.
+_ASKED_AT_ONCE = 65_536
 _COLUMNS: Final = (
     "y_um",
     "membrane_od",
@@ -311,12 +313,15 @@ def bystander_pct(
         return 0.0
     # Sliding-midpoint trees are much faster to build, and cells are spread evenly enough.
     tree = cKDTree(there, balanced_tree=False, compact_nodes=False)
-    # The bound of the search is open; the distance itself is compared below.
-    _, nearest = tree.query(wanted, distance_upper_bound=radius_um * (1 + 1e-9))
-    found = nearest < len(there)
-    apart = wanted[found] - there[nearest[found]]
-    near = (apart * apart).sum(axis=1) <= radius_um * radius_um
-    return 100 * int(np.count_nonzero(near)) / len(wanted)
+    near = 0
+    for start in range(0, len(wanted), _ASKED_AT_ONCE):
+        asked = wanted[start : start + _ASKED_AT_ONCE]
+        # The bound of the search is open; the distance itself is compared below.
+        _, nearest = tree.query(asked, distance_upper_bound=radius_um * (1 + 1e-9))
+        found = nearest < len(there)
+        apart = asked[found] - there[nearest[found]]
+        near += int(np.count_nonzero((apart * apart).sum(axis=1) <= radius_um * radius_um))
+    return 100 * near / len(wanted)
 
 
 def heterogeneity_index(

@@ -56,7 +56,7 @@ def find_tissue(slide: Slide, config: Config) -> TissueFinding:
     slide
         The open slide.
     config
-        The configuration; sections ``reading``, ``tissue`` and ``stain`` are used.
+        The configuration; sections ``reading``, ``tissue``, ``stain`` and ``runtime`` are used.
 
     Returns
     -------
@@ -178,7 +178,13 @@ def _check(slide: Slide, view: Overview, masks: _Masks, config: Config) -> Stain
             continue
         fields.append(_blank(field, box, view, masks))
     if fields:
-        return check_stain(fields, masks.white.rgb, config.stain, pixel_um=mpp)
+        return check_stain(
+            fields,
+            masks.white.rgb,
+            config.stain,
+            pixel_um=mpp,
+            threads=config.runtime.workers,
+        )
     # No field could be read: judge the tissue pixels of the overview, as one row.
     pixels = view.rgb[masks.pieces.tissue][np.newaxis]
     return check_stain([pixels], masks.white.rgb, config.stain, pixel_um=view.pixel_um)

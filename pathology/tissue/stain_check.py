@@ -12,6 +12,7 @@ of red and of black dots of about 1 µm per mm², and no brown at all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -109,6 +110,7 @@ def check_stain(
     config: StainConfig,
     *,
     pixel_um: float,
+    threads: int = 1,
 ) -> StainCheck:
     """Judge the stain of fields of tissue.
 
@@ -122,6 +124,8 @@ def check_stain(
         The section ``stain`` of the configuration.
     pixel_um
         Pixel size of the fields in µm; dots are looked for at 0.75 or below.
+    threads
+        Fields worked on at once; the result does not depend on it.
 
     Returns
     -------
@@ -138,11 +142,14 @@ def check_stain(
     """
     stains = StainMatrix(haematoxylin=config.haematoxylin, dab=config.dab)
     tally = _Tally()
-    for field in fields:
-        tally.add(field, white, stains, pixel_um)
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        for seen in pool.map(lambda field: _look_at(field, white, stains, pixel_um), fields):
+            tally.add(seen)
     saturated = max(white) >= SATURATED
     check, hue = tally.result(stains, config, saturated=saturated)
-    red, black = dot_densities(fields, white, stains, hue, pixel_um)
+    red, black = dot_densities(
+        fields, white, stains, hue, pixel_um, tissue_px=tally.tissue_px, threads=threads
+    )
     check = replace(check, red_dots_per_mm2=red, black_dots_per_mm2=black)
     grey = tally.spread <= GREY_SPREAD
     kind, reason = _conclude(check, hue, config, grey=grey, saturated=saturated)
@@ -217,6 +224,49 @@ def _other_dye(check: StainCheck, hue: HueShares, config: StainConfig, *, satura
     return ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Field:
+    """What one field adds to the tally."""
+
+    pixels: FloatArray
+    blueness: FloatArray
+    clipped: int
+    tissue_px: int
+    spread: int
+    brown: tuple[float, float]
+
+
+def _look_at(
+    field: U8Array, white: tuple[float, float, float], stains: StainMatrix, pixel_um: float
+) -> _Field:
+    """Measure one field."""
+    od = optical_density(field, white)
+    tissue = tissue_pixels(od, pixel_um)
+    tissue_px = int(np.count_nonzero(tissue))
+    clipped = int(np.count_nonzero(tissue & (channel_min(field) <= CLIPPED)))
+    spread = int(np.quantile(channel_max(field).astype(np.int16) - channel_min(field), 0.999))
+    brown = (0.0, 0.0)
+    fine = is_fine(field, pixel_um)
+    if fine:
+        factor = max(round(HUE_UM / pixel_um), 1)
+        field = _shrink(field, factor)
+        od, pixel_um = optical_density(field, white), pixel_um * factor
+        tissue = tissue_pixels(od, pixel_um)
+        brown = nuclear_brown(od, stains, pixel_um=pixel_um)
+    blueness = od[..., 0] - od[..., 2]
+    if fine:
+        blueness = ndimage.uniform_filter(blueness, max(round(2.0 / pixel_um), 1))
+    return _Field(
+        # A channel at the bottom of the scale has lost the hue of its pixel.
+        pixels=od[channel_min(field) > CLIPPED],
+        blueness=blueness[tissue],
+        clipped=clipped,
+        tissue_px=tissue_px,
+        spread=spread,
+        brown=brown,
+    )
+
+
 class _Tally:
     """Gather the pixels and add up the measurements of several fields."""
 
@@ -224,37 +274,18 @@ class _Tally:
         self.pixels: list[FloatArray] = []
         self.blueness: list[FloatArray] = []
         self.clipped = 0
-        self.tissue_px = 0
+        self.tissue_px: list[int] = []
         self.spread = 0
         self.brown = np.zeros(2)
 
-    def add(
-        self,
-        field: U8Array,
-        white: tuple[float, float, float],
-        stains: StainMatrix,
-        pixel_um: float,
-    ) -> None:
+    def add(self, seen: _Field) -> None:
         """Add one field."""
-        od = optical_density(field, white)
-        tissue = tissue_pixels(od, pixel_um)
-        self.tissue_px += int(np.count_nonzero(tissue))
-        self.clipped += int(np.count_nonzero(tissue & (channel_min(field) <= CLIPPED)))
-        spread = channel_max(field).astype(np.int16) - channel_min(field)
-        self.spread = max(self.spread, int(np.quantile(spread, 0.999)))
-        fine = is_fine(field, pixel_um)
-        if fine:
-            factor = max(round(HUE_UM / pixel_um), 1)
-            field = _shrink(field, factor)
-            od, pixel_um = optical_density(field, white), pixel_um * factor
-            tissue = tissue_pixels(od, pixel_um)
-            self.brown += nuclear_brown(od, stains, pixel_um=pixel_um)
-        # A channel at the bottom of the scale has lost the hue of its pixel.
-        self.pixels.append(od[channel_min(field) > CLIPPED])
-        blueness = od[..., 0] - od[..., 2]
-        if fine:
-            blueness = ndimage.uniform_filter(blueness, max(round(2.0 / pixel_um), 1))
-        self.blueness.append(blueness[tissue])
+        self.pixels.append(seen.pixels)
+        self.blueness.append(seen.blueness)
+        self.clipped += seen.clipped
+        self.tissue_px.append(seen.tissue_px)
+        self.spread = max(self.spread, seen.spread)
+        self.brown += seen.brown
 
     def result(
         self, stains: StainMatrix, config: StainConfig, *, saturated: bool
@@ -280,7 +311,7 @@ class _Tally:
             chromogen_hue_deg=hue.chromogen_hue_deg,
             haematoxylin_od=float(np.quantile(blueness, 0.99)) if enough else nan,
             nuclear_brown_share=float(self.brown[1] / self.brown[0]) if self.brown[0] else nan,
-            clipped_share=self.clipped / max(self.tissue_px, 1),
+            clipped_share=self.clipped / max(sum(self.tissue_px), 1),
         )
         return check, hue
 

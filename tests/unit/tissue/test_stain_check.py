@@ -177,3 +177,13 @@ def test_of_two_limits_the_one_exceeded_further_is_named() -> None:
     words = _other_dye(check, hue, load_config().stain, saturated=False)
     assert "6 % of the stain is green or blue" in words
     assert "limit 2 %" in words
+
+
+def test_threads_do_not_change_what_is_found() -> None:
+    values = np.random.default_rng(5).integers(60, 250, size=(5, 64, 64, 3), dtype=np.uint8)
+    one, three = (
+        check_stain(list(values), (245.0, 244.0, 246.0), CONFIG, pixel_um=MPP, threads=threads)
+        for threads in (1, 3)
+    )
+    assert one.red_dots_per_mm2 + one.black_dots_per_mm2 > 0
+    assert repr(one) == repr(three)

@@ -68,5 +68,6 @@ def test_it_scores_a_slide_and_is_exported(bundle: Path, tmp_path: Path) -> None
     assert "tile_model" in result.flags
     assert result.tiles > 40
     written = export(tmp_path / "out", ["geojson", "html"])
-    assert len(written["geojson"]) == 1
+    names = {path.name.split("-")[0] for path in written["geojson"]}
+    assert names == {"slide", "import_her2.groovy"}
     assert len(written["html"]) == 2

@@ -1,7 +1,7 @@
 """What a slide costs on a machine, fitted to a finished run or to slides made for it.
 
 A slide costs a fixed part, and a part that grows with its mm² of tissue; glass costs nothing worth
-counting. Seconds and bytes are fitted in the same way.
+counting. Seconds are fitted; of the bytes, tables grow with the tissue and pictures do not.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ _FIT_SPREAD = 2.0
 _FIXED_STAGES = ("open", "tissue", "score", "pictures")
 #: Tissue of the slides that are measured, mm²: the first one warms up and is not fitted.
 _MEASURED_MM2 = (0.25, 0.25, 1.0, 4.0)
+#: Different fields that each of them is made of.
+_MEASURED_FIELDS = 4
+#: Pictures of slides with less tissue are smaller.
+_FULL_PICTURE_MM2 = 0.9
 
 _Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -210,23 +214,24 @@ def _seconds(timings: Sequence[SlideTiming]) -> tuple[Cost, bool]:
 
 
 def _written(folder: Path, timings: Mapping[str, SlideTiming]) -> Cost:
-    """Return the bytes of slides; tables and logs of the run are shared among all its slides."""
-    fixed: list[int] = []
-    grown: list[int] = []
+    """Return the bytes of slides; tables and logs of the run are shared among all its slides.
+
+    Tables grow with the tissue. Pictures do not, once a slide is large enough for one of full size.
+    """
+    fixed: dict[str, int] = {}
+    grown = 0
     for slide_id in timings:
         files = [path for path in (folder / "slides" / slide_id).rglob("*") if path.is_file()]
         sizes = {path: path.stat().st_size for path in files}
         rows = sum(size for path, size in sizes.items() if path.suffix == ".parquet")
-        grown.append(rows)
-        fixed.append(sum(sizes.values()) - rows)
+        grown += rows
+        fixed[slide_id] = sum(sizes.values()) - rows
     slides = sum(1 for path in (folder / "slides").iterdir() if path.is_dir())
     tables = sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / slides
-    areas = [item.tissue_mm2 for item in timings.values()]
-    totals = [one + other for one, other in zip(fixed, grown, strict=True)]
-    found = fit_cost(areas, totals)
-    if found is None:
-        found = Cost(per_slide=sum(fixed) / len(fixed), per_mm2=sum(grown) / sum(areas))
-    return Cost(per_slide=found.per_slide + tables, per_mm2=found.per_mm2)
+    large = [key for key in fixed if timings[key].tissue_mm2 >= _FULL_PICTURE_MM2] or list(fixed)
+    pictures = sum(fixed[key] for key in large) / len(large)
+    area = sum(item.tissue_mm2 for item in timings.values())
+    return Cost(per_slide=pictures + tables, per_mm2=grown / area)
 
 
 def _start_seconds(info: RunInfo, warm_up: SlideTiming | None, seconds: Cost) -> float:
@@ -268,7 +273,8 @@ def measure_speed(config: Config, factory: ReaderFactory) -> MachineSpeed:
         slides, out = Path(name) / "slides", Path(name) / "out"
         slides.mkdir()
         for index, area in enumerate(_MEASURED_MM2):
-            spec = MosaicSpec(tissue_mm2=area, fields=2)
+            # Tables of repeated fields are packed smaller than those of tissue.
+            spec = MosaicSpec(tissue_mm2=area, fields=_MEASURED_FIELDS)
             write_mosaic(spec, slides / f"{index}.tif", seed=index)
         results = score_folder([slides], out, config=config, model=factory)
         first = min(results, key=lambda item: item.path).slide_id

@@ -18,7 +18,9 @@ from typing import Any, Final, Literal, get_args
 __all__ = ["STAGES", "ReaderUsage", "SlideTiming", "Stage", "Stopwatch", "peak_memory_bytes"]
 
 #: What a slide goes through. ``read``, ``transfer``, ``network`` and ``cells`` run beside each
-#: other, each in one or more threads; the others come one after the other.
+#: other, each in one or more threads; the others come one after the other. In a folder of slides
+#: ``open`` and ``tissue`` of the next slide run beside the last stages of the present one; they
+#: count where they belong, and then stages can add up to more than the wall time.
 Stage = Literal[
     "open", "tissue", "read", "transfer", "network", "cells", "tables", "score", "pictures"
 ]
@@ -103,6 +105,12 @@ class Stopwatch:
         """Add seconds to a stage."""
         with self._lock:
             self._seconds[stage] += seconds
+
+    def add_all(self, other: Stopwatch) -> None:
+        """Add the seconds of another watch, whose work was done beside other work."""
+        for stage, seconds in other.seconds.items():
+            with self._lock:
+                self._seconds[stage] += seconds
 
     def add_usage(self, usage: ReaderUsage) -> None:
         """Add what a model has spent on the slide."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,17 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from pathology.batch.jobs import POLL_SECONDS, JobSource, QueuedJobs
-from pathology.batch.messages import Advanced, Broke, Finished, FromWorker, Job, Ready, Refused
+from pathology.batch.messages import (
+    Advanced,
+    Assignment,
+    Broke,
+    Finished,
+    FromWorker,
+    Job,
+    Preparing,
+    Ready,
+    Refused,
+)
 from pathology.batch.observer import Observer
 from pathology.batch.readers import ReaderFactory
 from pathology.batch.results import failed_result
@@ -39,12 +50,18 @@ class _Worker:
     started: bool = False
     ready: bool = False
     job: Job | None = None
+    #: Kept for this worker, which may have opened it already.
+    upcoming: Job | None = None
+    preparing: bool = False
     failed_starts: int = 0
 
 
 @dataclass(kw_only=True)
 class LocalExecutor:
     """Score slides in worker processes on this machine.
+
+    Each worker is told which slide is probably next, and opens it while the present one is at work.
+    If it dies meanwhile, either may be the cause: the present one is scored once more, alone.
 
     Parameters
     ----------
@@ -64,6 +81,8 @@ class LocalExecutor:
     observer: Observer
     _workers: list[_Worker] = field(default_factory=list, init=False)
     _jobs: JobSource = field(default_factory=lambda: QueuedJobs(()), init=False)
+    _returned: deque[Job] = field(default_factory=deque, init=False)
+    _alone: set[str] = field(default_factory=set, init=False)
     _on_result: Callable[[SlideResult], None] = field(default=lambda _: None, init=False)
     devices: tuple[str, ...] = field(default=(), init=False)
 
@@ -119,7 +138,7 @@ class LocalExecutor:
         for index in range(min(len(self.devices), jobs.left)):
             if index not in there:
                 self._launch(index)
-        while jobs.left or any(worker.job for worker in self._workers):
+        while self._left or any(worker.job for worker in self._workers):
             self._assign()
             if not self._workers:
                 self._fail_rest()
@@ -160,10 +179,35 @@ class LocalExecutor:
     def _assign(self) -> None:
         for worker in self._workers:
             idle = worker.ready and worker.job is None and worker.process.is_alive()
-            if idle and (job := self._jobs.take()) is not None:
-                worker.job = job
+            if idle and (job := self._next(worker)) is not None:
+                worker.job, worker.upcoming = job, self._reserve(job)
                 self.observer.slide_started(job.slide_id, job.request.name)
-                _send(worker, job)
+                _send(worker, Assignment(job=job, upcoming=worker.upcoming))
+
+    @property
+    def _left(self) -> int:
+        """How many slides no worker is at."""
+        kept = sum(worker.upcoming is not None for worker in self._workers)
+        return self._jobs.left + len(self._returned) + kept
+
+    def _next(self, worker: _Worker | None) -> Job | None:
+        """Return the slide kept for a worker, or one from the line, or one kept for another."""
+        if worker is not None and worker.upcoming is not None:
+            return worker.upcoming
+        if self._returned:
+            return self._returned.popleft()
+        job = self._jobs.take()
+        for other in self._workers if job is None else ():
+            if other.upcoming is not None:
+                job, other.upcoming = other.upcoming, None
+                break
+        return job
+
+    def _reserve(self, job: Job) -> Job | None:
+        """Take the slide that a worker may open beside ``job``, while there is enough for all."""
+        if job.slide_id in self._alone or self._jobs.left < len(self._workers):
+            return None
+        return self._jobs.take()
 
     def _wait(self) -> None:
         by_handle: dict[object, _Worker] = {}
@@ -172,7 +216,7 @@ class LocalExecutor:
             by_handle[worker.process.sentinel] = worker
         # A slide that another process holds may come free without a word to us.
         idle = any(worker.ready and worker.job is None for worker in self._workers)
-        limit = POLL_SECONDS if idle and self._jobs.left else None
+        limit = POLL_SECONDS if idle and self._left else None
         ready = multiprocessing.connection.wait(list(by_handle), limit)  # type: ignore[arg-type]
         for worker in {id(by_handle[item]): by_handle[item] for item in ready}.values():
             message = _receive(worker)
@@ -188,6 +232,8 @@ class LocalExecutor:
             case Advanced():
                 if worker.job is not None:
                     self.observer.slide_progress(worker.job.slide_id, message.progress)
+            case Preparing():
+                worker.preparing = message.busy
             case Finished():
                 worker.job = None
                 self._on_result(message.result)
@@ -218,7 +264,11 @@ class LocalExecutor:
         self._workers.remove(worker)
         why = _exit_text(worker)
         job, failed_starts = worker.job, 0 if worker.started else worker.failed_starts + 1
-        if job is not None:
+        if worker.upcoming is not None:
+            self._returned.append(worker.upcoming)
+        if job is not None and worker.preparing:
+            self._again(worker, job, why)
+        elif job is not None:
             self.observer.note(f"worker {worker.index} ended at {job.request.name}: {why}")
             self._on_result(
                 failed_result(
@@ -231,11 +281,20 @@ class LocalExecutor:
             )
         if failed_starts >= _START_ATTEMPTS:
             self.observer.note(f"worker {worker.index} does not start ({why}); going on without")
-        elif self._jobs.left:
+        elif self._left:
             self._launch(worker.index, failed_starts=failed_starts)
 
+    def _again(self, worker: _Worker, job: Job, why: str) -> None:
+        """Have a slide scored once more, with nothing beside it that could be the cause."""
+        self.observer.note(
+            f"worker {worker.index} ended at {job.request.name}, while it opened the next slide: "
+            f"{why}; {job.request.name} is scored once more"
+        )
+        self._alone.add(job.slide_id)
+        self._returned.appendleft(job)
+
     def _fail_rest(self) -> None:
-        while (job := self._jobs.take()) is not None:
+        while (job := self._next(None)) is not None:
             self._on_result(
                 failed_result(
                     job,
@@ -262,9 +321,9 @@ def _receive(worker: _Worker) -> FromWorker | None:
     return None
 
 
-def _send(worker: _Worker, job: Job | None) -> None:
+def _send(worker: _Worker, task: Assignment | None) -> None:
     try:
-        worker.connection.send(job)
+        worker.connection.send(task)
     except OSError:
         return  # it has just died; its sentinel tells, and the job fails with it
 

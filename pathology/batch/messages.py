@@ -13,10 +13,12 @@ from pathology.timing import SlideTiming
 
 __all__ = [
     "Advanced",
+    "Assignment",
     "Broke",
     "Finished",
     "FromWorker",
     "Job",
+    "Preparing",
     "Ready",
     "Refused",
 ]
@@ -42,6 +44,30 @@ class Job:
     request: SlideRequest
     out_dir: Path
     config: Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """Give a worker a slide.
+
+    Parameters
+    ----------
+    job
+        The slide to score now.
+    upcoming
+        The slide that is probably next: it may be opened already. None: nothing may be done beside
+        ``job``.
+    """
+
+    job: Job
+    upcoming: Job | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparing:
+    """Say that the upcoming slide is being opened beside the present one, or no longer is."""
+
+    busy: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,4 +116,4 @@ class Refused:
         return self.kind(self.message, fix=self.fix)
 
 
-FromWorker = Ready | Advanced | Finished | Broke | Refused
+FromWorker = Ready | Advanced | Preparing | Finished | Broke | Refused

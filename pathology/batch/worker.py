@@ -16,15 +16,26 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
-from pathology.batch.messages import Advanced, Broke, Finished, Job, Ready, Refused
+from pathology.batch.messages import (
+    Advanced,
+    Assignment,
+    Broke,
+    Finished,
+    FromWorker,
+    Job,
+    Preparing,
+    Ready,
+    Refused,
+)
 from pathology.batch.readers import ReaderFactory
 from pathology.batch.results import failed_result
 from pathology.cells.reader import AnyReader
 from pathology.config import Config
 from pathology.errors import OutputError, PathologyError, ReasonCode
-from pathology.pipeline import Progress, score_slide
+from pathology.pipeline import Progress, SlideAhead, score_slide
 from pathology.runs import SlideResult
 
 __all__ = ["EXIT_DEFECT", "EXIT_ORPHANED", "score_job", "worker_main"]
@@ -35,6 +46,13 @@ EXIT_DEFECT = 70
 EXIT_ORPHANED = 71
 #: At most one progress message in this many seconds: a screen does not show more.
 _PROGRESS_SECONDS = 0.1
+#: Stages of a slide from which on the next one is opened. On the CPU the network keeps all cores
+#: busy while a slide is read, but one core is enough for its scores and pictures; on a GPU the
+#: processor has time to spare as soon as reading begins.
+_AHEAD_FROM = {
+    "cpu": frozenset({"score", "report"}),
+    "gpu": frozenset({"read", "score", "report"}),
+}
 #: "No space left on device" and "disk quota exceeded".
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -71,8 +89,7 @@ def worker_main(
             connection.send(Refused(kind=type(error), message=error.message, fix=error.fix))
             return
         connection.send(Ready(devices=devices))
-        while (job := connection.recv()) is not None:
-            connection.send(Finished(result=score_job(job, reader, _sender(connection))))
+        _Line(connection, reader, devices[index]).serve()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise SystemExit(EXIT_ORPHANED) from None
     except Exception as error:
@@ -80,7 +97,64 @@ def worker_main(
         raise SystemExit(EXIT_DEFECT) from error
 
 
-def score_job(job: Job, reader: AnyReader, progress: Callable[[Progress], None]) -> SlideResult:
+class _Line:
+    """The slides of one worker: one is scored, and the next one is opened in good time."""
+
+    def __init__(self, connection: Connection, reader: AnyReader, device: str) -> None:
+        self._connection, self._reader = connection, reader
+        self._from = _AHEAD_FROM["cpu" if device == "cpu" else "gpu"]
+        self._ahead: SlideAhead | None = None
+        self._sending = threading.Lock()  # the thread that opens the next slide says so, too
+
+    def serve(self) -> None:
+        """Score what the parent sends, until that is None."""
+        while (task := self._connection.recv()) is not None:
+            self._send(Finished(result=self._score(task)))
+
+    def _score(self, task: Assignment) -> SlideResult:
+        ready, self._ahead = self._ahead, self._plan(task.upcoming)
+        if ready is not None and ready.request != task.job.request:
+            ready.close()  # another worker was faster
+            ready = None
+        note = _sender(self._send)
+
+        def progress(progress: Progress) -> None:
+            note(progress)
+            if progress.stage in self._from:
+                self._look_ahead()
+
+        try:
+            return score_job(task.job, self._reader, progress, ahead=ready)
+        finally:
+            if ready is not None:
+                ready.close()
+
+    def _plan(self, job: Job | None) -> SlideAhead | None:
+        if job is None:
+            return None
+        return SlideAhead(job.request, job.config, on_end=self._end_ahead)
+
+    def _look_ahead(self) -> None:
+        if self._ahead is not None and not self._ahead.begun:
+            self._send(Preparing(busy=True))
+            self._ahead.begin()
+
+    def _end_ahead(self) -> None:
+        with suppress(OSError):  # the parent is gone, and this process is about to follow
+            self._send(Preparing(busy=False))
+
+    def _send(self, message: FromWorker) -> None:
+        with self._sending:
+            self._connection.send(message)
+
+
+def score_job(
+    job: Job,
+    reader: AnyReader,
+    progress: Callable[[Progress], None],
+    *,
+    ahead: SlideAhead | None = None,
+) -> SlideResult:
     """Score one slide; failures of the machine, not of the slide, become failed rows here.
 
     Parameters
@@ -91,6 +165,8 @@ def score_job(job: Job, reader: AnyReader, progress: Callable[[Progress], None])
         The loaded model.
     progress
         Called as the work goes on.
+    ahead
+        The same slide, opened before, or None.
     """
     try:
         return score_slide(
@@ -101,6 +177,7 @@ def score_job(job: Job, reader: AnyReader, progress: Callable[[Progress], None])
             reader=reader,
             config=job.config,
             progress=progress,
+            ahead=ahead,
         )
     except OutputError as error:
         return failed_result(
@@ -126,7 +203,7 @@ def score_job(job: Job, reader: AnyReader, progress: Callable[[Progress], None])
         )
 
 
-def _sender(connection: Connection) -> Callable[[Progress], None]:
+def _sender(send_message: Callable[[FromWorker], None]) -> Callable[[Progress], None]:
     """Return a progress callback that sends at most ten messages a second."""
     last = 0.0
 
@@ -135,7 +212,7 @@ def _sender(connection: Connection) -> Callable[[Progress], None]:
         now = time.monotonic()
         if now - last >= _PROGRESS_SECONDS or progress.timing is not None:
             last = now
-            connection.send(Advanced(progress=progress))
+            send_message(Advanced(progress=progress))
 
     return send
 

@@ -7,12 +7,14 @@ open (``wsi``), find tissue and check the stain (``tissue``), lay the grid and r
 
 from __future__ import annotations
 
+from pathology.pipeline.ahead import SlideAhead
 from pathology.pipeline.guided import check_guideline, check_specimens
 from pathology.pipeline.request import Progress, SlideRequest, slide_identity
 from pathology.pipeline.score import score_slide
 
 __all__ = [
     "Progress",
+    "SlideAhead",
     "SlideRequest",
     "check_guideline",
     "check_specimens",

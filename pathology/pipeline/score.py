@@ -8,6 +8,7 @@ from pathlib import Path
 from pathology.cells.reader import AnyReader, TileClassifier
 from pathology.config import Config, load_config
 from pathology.errors import RegionReadError, SlideError
+from pathology.pipeline.ahead import Prepared, SlideAhead, open_request
 from pathology.pipeline.areas import add_drawn_tumour
 from pathology.pipeline.calibrated import calibration_columns, calibration_flags
 from pathology.pipeline.classifying import take_all_tiles
@@ -39,7 +40,6 @@ from pathology.stain.calibrating import check_model
 from pathology.tiling import TileGrid, lay_grid
 from pathology.timing import SlideTiming, Stopwatch, peak_memory_bytes
 from pathology.tissue import Regions, TissueFinding, find_tissue, load_regions
-from pathology.wsi import open_slide
 from pathology.wsi.slide import Slide, SlideInfo
 
 __all__ = ["score_slide"]
@@ -68,6 +68,7 @@ def score_slide(
     reader: AnyReader | None = None,
     config: Config | None = None,
     progress: Callable[[Progress], None] | None = None,
+    ahead: SlideAhead | None = None,
 ) -> SlideResult:
     """Score one slide and write its folder ``out_dir/slides/<slide_id>``.
 
@@ -87,6 +88,8 @@ def score_slide(
         Configuration; None is the default one.
     progress
         Called as the work goes on.
+    ahead
+        The same slide, opened while the one before it was read, or None. The result is the same.
 
     Returns
     -------
@@ -113,6 +116,7 @@ def score_slide(
         reader=reader or _bundled_reader(config),
         config=config or load_config(),
         report=progress or (lambda _: None),
+        ahead=ahead,
     )
     check_model(job.config.calibration, name=job.reader.name, sha256=job.reader.sha256)
     check_guideline(job.config, tiles=isinstance(job.reader, TileClassifier))
@@ -156,9 +160,10 @@ class _Job:
         reader: AnyReader,
         config: Config,
         report: Callable[[Progress], None],
+        ahead: SlideAhead | None,
     ) -> None:
         self.request, self.folder, self.reader = request, folder, reader
-        self.config, self.report = config, report
+        self.config, self.report, self.ahead = config, report, ahead
         self.watch = Stopwatch()
         self.tissue_mm2, self.tiles, self.tile_px = 0.0, 0, 0
         self.notes = Notes(
@@ -183,14 +188,13 @@ class _Job:
         self.folder.begin()
         identity = slide_identity(self.request)
         self.notes.known["identity"] = identity
-        with self._open() as slide:
+        ready = None if self.ahead is None else self.ahead.take(identity)
+        with self._open() if ready is None else ready.slide as slide:
             self._note_slide(slide.info, identity)
             regions = self._load_regions(slide.info)
             self.report(Progress(stage="tissue"))
-            with self.watch.timed("tissue"):
-                found = find_tissue(slide, self.config)
-            finding = found
-            self.tissue_mm2 = finding.tissue_mm2
+            found = finding = self._find_tissue(slide, ready)
+            self.tissue_mm2 = found.tissue_mm2
             if regions is not None:
                 finding = add_drawn_tumour(found, regions, self.config)
             self.notes.add_stain(finding)
@@ -253,13 +257,14 @@ class _Job:
 
     def _open(self) -> Slide:
         with self.watch.timed("open"):
-            return open_slide(
-                self.request.path,
-                mpp=self.request.mpp,
-                mpp_source=self.request.mpp_source,
-                reading=self.config.reading,
-                cache_mb=self.config.runtime.cache_mb,
-            )
+            return open_request(self.request, self.config)
+
+    def _find_tissue(self, slide: Slide, ready: Prepared | None) -> TissueFinding:
+        if ready is not None:
+            self.watch.add_all(ready.watch)
+            return ready.finding
+        with self.watch.timed("tissue"):
+            return find_tissue(slide, self.config)
 
     def stopped_by(self, error: SlideError) -> SlideResult:
         """Make and keep the result of a slide that an error ended."""

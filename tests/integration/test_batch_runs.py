@@ -310,6 +310,47 @@ def test_two_workers_give_the_same_bytes(
     assert result_bytes(tmp_path / "out") == result_bytes(reference)
 
 
+def test_the_next_slide_is_opened_beside_the_present_one(
+    slides: Path, reference: Path, tmp_path: Path, journal: Path
+) -> None:
+    factory = FakeFactory(journal=journal)
+    done = her2("score", slides, "--out", tmp_path / "out", factory=factory)
+    assert done.returncode == 0, done.stderr
+    ahead = [line.split()[1] for line in journal_lines(journal, "ahead")]
+    assert ahead == [str(width) for width in WIDTHS[1:]]
+    assert result_bytes(tmp_path / "out") == result_bytes(reference)
+
+
+@pytest.mark.parametrize("what", ["kill", "exit", "raise", "memory"])
+def test_what_happens_to_the_next_slide_costs_the_present_one_nothing(
+    slides: Path, reference: Path, tmp_path: Path, journal: Path, what: str
+) -> None:
+    factory = FakeFactory(journal=journal, ahead_faults=((WIDTHS[1], what),))
+    done = her2("score", slides, "--out", tmp_path / "out", factory=factory)
+    assert done.returncode == 0, done.stderr
+    assert result_bytes(tmp_path / "out") == result_bytes(reference)
+    died = what in ("kill", "exit")
+    assert ("s0.tif is scored once more" in done.stderr) == died
+    assert len(journal_lines(journal, "open")) == 1 + died
+
+
+def test_a_slide_that_ends_every_worker_is_the_only_one_that_fails(
+    slides: Path, reference: Path, tmp_path: Path, journal: Path
+) -> None:
+    out = tmp_path / "out"
+    bad = ((WIDTHS[1], "kill"),)
+    factory = FakeFactory(journal=journal, faults=bad, ahead_faults=bad)
+    done = her2("score", slides, "--out", out, factory=factory)
+    assert done.returncode == 1, done.stderr
+    assert "3 slides: 2 scored, 0 not scorable, 1 failed (worker_crashed 1)" in done.stdout
+    # Beside the slide before it, and in its own turn: no third time.
+    assert len(journal_lines(journal, "open")) == 3
+    rows = {line.split(",")[0]: line for line in (out / "results.csv").read_text().splitlines()}
+    for slide_id, line in rows.items():
+        same = line in (reference / "results.csv").read_text().splitlines()
+        assert same != slide_id.startswith("s1-")
+
+
 def test_where_no_worker_starts_again_every_slide_still_has_its_row(
     slides: Path, tmp_path: Path, journal: Path
 ) -> None:

@@ -16,15 +16,22 @@ from pathology.cells.reader import TileReader
 from pathology.cells.table import CellTable
 from pathology.config import Config
 from pathology.errors import UsageError
+from pathology.pipeline import ahead
 from pathology.testing.fake_model import FakeModel
 from pathology.tiling import InputSpec, TileBatch
+from pathology.tissue import TissueFinding, find_tissue
+from pathology.wsi import Slide
 
 
 @dataclass(frozen=True, kw_only=True)
 class FakeFactory:
-    """Load the fake model; ``faults`` maps widths of slides (level-0 px) to what happens there."""
+    """Load the fake model; ``faults`` maps widths of slides (level-0 px) to what happens there.
+
+    ``ahead_faults`` happen where a slide is opened beside the one before it.
+    """
 
     faults: tuple[tuple[int, str], ...] = ()
+    ahead_faults: tuple[tuple[int, str], ...] = ()
     journal: Path | None = None
     workers: int = 1
     start_fault: str = ""
@@ -49,7 +56,16 @@ class FakeFactory:
     def open(self, device: str, config: Config) -> TileReader:
         self.note(f"open {device}")
         _fault(self.start_fault, self)
+        ahead.find_tissue = self._find_tissue_ahead  # in the worker's own process
         return FaultyReader(config, self)
+
+    def _find_tissue_ahead(self, slide: Slide, config: Config) -> TissueFinding:
+        width = slide.info.size.width
+        self.note(f"ahead {width}")
+        for marked, what in self.ahead_faults:
+            if marked == width:
+                _fault(what, self)
+        return find_tissue(slide, config)
 
     def note(self, text: str) -> None:
         if self.journal is not None:

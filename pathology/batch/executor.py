@@ -181,8 +181,12 @@ class LocalExecutor:
             idle = worker.ready and worker.job is None and worker.process.is_alive()
             if idle and (job := self._next(worker)) is not None:
                 worker.job, worker.upcoming = job, self._reserve(job)
+                if not _send(worker, Assignment(job=job, upcoming=worker.upcoming)):
+                    # It has just died, and knows nothing of this slide; its sentinel tells.
+                    worker.job = None
+                    self._returned.appendleft(job)
+                    continue
                 self.observer.slide_started(job.slide_id, job.request.name)
-                _send(worker, Assignment(job=job, upcoming=worker.upcoming))
 
     @property
     def _left(self) -> int:
@@ -246,6 +250,9 @@ class LocalExecutor:
         job, worker.job, worker.ready = worker.job, None, False  # it is about to end
         self.observer.defect(job.slide_id if job else "", message.kind, message.traceback)
         if job is None:
+            return
+        if worker.preparing:
+            self._again(worker, job, f"internal error ({message.kind})")
             return
         self._on_result(
             failed_result(
@@ -321,11 +328,13 @@ def _receive(worker: _Worker) -> FromWorker | None:
     return None
 
 
-def _send(worker: _Worker, task: Assignment | None) -> None:
+def _send(worker: _Worker, task: Assignment | None) -> bool:
+    """Send a task; False where the worker has gone."""
     try:
         worker.connection.send(task)
     except OSError:
-        return  # it has just died; its sentinel tells, and the job fails with it
+        return False
+    return True
 
 
 def _exit_text(worker: _Worker) -> str:

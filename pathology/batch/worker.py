@@ -81,34 +81,51 @@ def worker_main(
     # Ctrl-C goes to the whole group of processes; the parent alone decides what happens then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _exit_with_parent()
+    send = _one_at_a_time(connection)
     try:
         try:
             devices = factory.devices(device)
             reader = factory.open(devices[index], config)
         except PathologyError as error:
-            connection.send(Refused(kind=type(error), message=error.message, fix=error.fix))
+            send(Refused(kind=type(error), message=error.message, fix=error.fix))
             return
-        connection.send(Ready(devices=devices))
-        _Line(connection, reader, devices[index]).serve()
+        send(Ready(devices=devices))
+        _Line(connection.recv, send, reader, devices[index]).serve()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise SystemExit(EXIT_ORPHANED) from None
     except Exception as error:
-        connection.send(Broke(kind=type(error).__name__, traceback=traceback.format_exc()))
+        send(Broke(kind=type(error).__name__, traceback=traceback.format_exc()))
         raise SystemExit(EXIT_DEFECT) from error
+
+
+def _one_at_a_time(connection: Connection) -> Callable[[FromWorker], None]:
+    """Return what sends whole messages; the thread that opens the next slide sends some, too."""
+    sending = threading.Lock()
+
+    def send(message: FromWorker) -> None:
+        with sending:
+            connection.send(message)
+
+    return send
 
 
 class _Line:
     """The slides of one worker: one is scored, and the next one is opened in good time."""
 
-    def __init__(self, connection: Connection, reader: AnyReader, device: str) -> None:
-        self._connection, self._reader = connection, reader
+    def __init__(
+        self,
+        receive: Callable[[], Assignment | None],
+        send: Callable[[FromWorker], None],
+        reader: AnyReader,
+        device: str,
+    ) -> None:
+        self._receive, self._send, self._reader = receive, send, reader
         self._from = _AHEAD_FROM["cpu" if device == "cpu" else "gpu"]
         self._ahead: SlideAhead | None = None
-        self._sending = threading.Lock()  # the thread that opens the next slide says so, too
 
     def serve(self) -> None:
         """Score what the parent sends, until that is None."""
-        while (task := self._connection.recv()) is not None:
+        while (task := self._receive()) is not None:
             self._send(Finished(result=self._score(task)))
 
     def _score(self, task: Assignment) -> SlideResult:
@@ -124,10 +141,22 @@ class _Line:
                 self._look_ahead()
 
         try:
-            return score_job(task.job, self._reader, progress, ahead=ready)
+            result = score_job(task.job, self._reader, progress, ahead=ready)
         finally:
             if ready is not None:
                 ready.close()
+        if ReasonCode.OUT_OF_MEMORY in result.reasons and self._drop_ahead():
+            # The slide opened beside it may have taken the memory: once more, alone.
+            result = score_job(task.job, self._reader, note)
+        return result
+
+    def _drop_ahead(self) -> bool:
+        """Close the slide that was opened beside the present one; False where none was."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or not ahead.begun:
+            return False
+        ahead.close()
+        return True
 
     def _plan(self, job: Job | None) -> SlideAhead | None:
         if job is None:
@@ -137,15 +166,15 @@ class _Line:
     def _look_ahead(self) -> None:
         if self._ahead is not None and not self._ahead.begun:
             self._send(Preparing(busy=True))
-            self._ahead.begin()
+            try:
+                self._ahead.begin()
+            except RuntimeError:  # no thread to be had: the slide is opened in its own turn
+                self._ahead = None
+                self._end_ahead()
 
     def _end_ahead(self) -> None:
         with suppress(OSError):  # the parent is gone, and this process is about to follow
             self._send(Preparing(busy=False))
-
-    def _send(self, message: FromWorker) -> None:
-        with self._sending:
-            self._connection.send(message)
 
 
 def score_job(

@@ -37,11 +37,14 @@ def add_drawn_tumour(finding: TissueFinding, regions: Regions, config: Config) -
     -------
     TissueFinding
         With the drawn area as tissue, no longer dust, edge or smear, and without ``no_tissue``
-        where it is large enough.
+        where it is large enough. What is ink, black or without data is no tissue all the same.
     """
     if not regions.has_tumour:
         return finding
     drawn = regions.rasterize(finding.tissue)[RegionKind.TUMOUR]
+    for kind, mask in finding.excluded.items():
+        if kind not in _MISTAKABLE:
+            drawn = drawn & ~mask.mask
     tissue = replace(finding.tissue, mask=finding.tissue.mask | drawn)
     excluded = {
         kind: replace(mask, mask=mask.mask & ~drawn) if kind in _MISTAKABLE else mask

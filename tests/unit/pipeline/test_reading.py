@@ -7,8 +7,9 @@ import pytest
 from shapely.geometry import box as rectangle
 
 from pathology.cells.table import CELL_CLASSES, CellTable
+from pathology.config import load_config
 from pathology.geometry import Box0, Spacing
-from pathology.pipeline.areas import evaluable_area, inside
+from pathology.pipeline.areas import add_drawn_tumour, evaluable_area, inside
 from pathology.pipeline.counting import judge_cells
 from pathology.pipeline.gathered import TileReading
 from pathology.runs import TileRow
@@ -65,6 +66,20 @@ def test_cells_count_near_tissue_but_never_in_an_excluded_area() -> None:
     assert area.mask[10, 8]  # 16 µm away
     assert not area.mask[10, 7]
     assert not area.mask[10, 12]  # pen, though within reach
+
+
+@pytest.mark.parametrize("kind", ["pen", "black", "no_data", "dust", "edge", "smear"])
+def test_ink_and_lost_data_stay_excluded_where_tumour_is_drawn_across_them(kind: str) -> None:
+    # Drawn over columns 0 to 12 of the mask; the excluded pixel lies inside.
+    regions = Regions(shapes={RegionKind.TUMOUR: rectangle(100, 40, 308, 360)})
+    found = finding_of(mask_of((10, 20)), **{kind: mask_of((10, 5))})
+    drawn = add_drawn_tumour(found, regions, load_config())
+    mistakable = kind in ("dust", "edge", "smear")
+    assert drawn.tissue.mask[10, 4]
+    assert drawn.tissue.mask[10, 5] == mistakable
+    assert evaluable_area(drawn).mask[10, 5] == mistakable
+    assert drawn.excluded[kind].mask[10, 5] != mistakable  # type: ignore[index]
+    assert drawn.tissue_mm2 == drawn.tissue.area_mm2
 
 
 def test_places_outside_the_mask_are_outside() -> None:

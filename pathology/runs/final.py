@@ -32,14 +32,7 @@ __all__ = [
 ]
 
 #: Reasons that leave nothing open: such a slide was seen, and holds no tumour to be scored.
-_NOTHING_THERE = frozenset(
-    {
-        ReasonCode.NO_TISSUE,
-        ReasonCode.NO_TUMOUR,
-        ReasonCode.NOT_IHC,
-        ReasonCode.TOO_FEW_CELLS,
-    }
-)
+_NOTHING_THERE = frozenset({ReasonCode.NO_TISSUE, ReasonCode.NO_TUMOUR, ReasonCode.NOT_IHC})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +123,17 @@ def group_cases(ordered: Iterable[SlideResult]) -> dict[tuple[str, bool], list[S
 
 
 def could_be_higher(slide: SlideResult) -> bool:
-    """Tell whether what a slide could not say might have raised its block."""
-    return slide.ihc_score is None and not (slide.reasons and set(slide.reasons) <= _NOTHING_THERE)
+    """Tell whether what a slide could not say might have raised its block.
+
+    Too few cells for a score leave nothing open where none of them is stained; a single stained one
+    is evidence that no other slide can take back.
+    """
+    if slide.ihc_score is not None:
+        return False
+    settled = set(_NOTHING_THERE)
+    if slide.counts is not None and slide.counts.unstained == slide.counts.total:
+        settled.add(ReasonCode.TOO_FEW_CELLS)
+    return not (slide.reasons and set(slide.reasons) <= settled)
 
 
 def tier_rank(slide: SlideResult) -> int:

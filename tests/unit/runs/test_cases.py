@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from pathology.runs import CASE_COLUMNS, SlideResult, summarise_cases, write_cases
+from pathology.runs import (
+    CASE_COLUMNS,
+    SlideResult,
+    count_columns,
+    summarise_cases,
+    write_cases,
+)
+from pathology.scoring.counts import PatternCounts
 
 Make = Callable[..., SlideResult]
 
@@ -75,7 +82,7 @@ def test_an_unresolved_slide_leaves_the_case_incomplete(scored: Make) -> None:
         ("not_scorable", "missing_mpp", True),
         ("not_scorable", "no_tissue", False),
         ("not_scorable", "not_ihc", False),
-        ("not_scorable", "too_few_cells", False),
+        ("not_scorable", "too_few_cells", True),  # nobody knows of which kind they are
     ],
 )
 def test_a_slide_that_could_be_higher_leaves_only_a_positive_case_decided(
@@ -88,6 +95,26 @@ def test_a_slide_that_could_be_higher_leaves_only_a_positive_case_decided(
         assert case.ihc_score == (score if decided else None)
         assert case.status == ("scored" if decided else "not_scorable")
         assert case.deciding_slide_id == "a"
+
+
+@pytest.mark.parametrize(
+    ("counts", "open_ended"),
+    [
+        (PatternCounts(unstained=99), False),
+        (PatternCounts(unstained=98, faint_incomplete=1), True),
+        (PatternCounts(intense_complete=99), True),
+    ],
+)
+def test_too_few_cells_settle_a_case_only_where_none_is_stained(
+    scored: Make, unscored: Make, counts: PatternCounts, open_ended: bool
+) -> None:
+    few = unscored("b", reason="too_few_cells", case_id="C", **count_columns(counts))
+    null = scored("a", "0", case_id="C", her2_tier="her2_null")
+    (case,) = summarise_cases([null, few])
+    assert case.ihc_score == (None if open_ended else "0")
+    assert case.final_her2_status == ("indeterminate" if open_ended else "negative")
+    (case,) = summarise_cases([scored("a", "3+", case_id="C"), few])
+    assert case.ihc_score == "3+"
 
 
 def test_slides_without_a_case_stand_alone(scored: Make) -> None:

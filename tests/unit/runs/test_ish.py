@@ -18,6 +18,7 @@ from pathology.runs import (
     RunKey,
     SlideResult,
     apply_ish,
+    count_columns,
     summarise_cases,
     write_cases,
     write_results,
@@ -25,6 +26,7 @@ from pathology.runs import (
 from pathology.runs.cases import CaseRow
 from pathology.runs.csvfile import parse_csv
 from pathology.runs.ish_store import read_ish
+from pathology.scoring.counts import PatternCounts
 
 Make = Callable[..., SlideResult]
 HEADER = (
@@ -289,7 +291,8 @@ def test_a_slide_that_could_be_higher_keeps_its_block_open(
 def test_a_block_without_a_score_is_positive_only_where_every_score_would_be(
     run: Callable[..., Path], unscored: Make
 ) -> None:
-    out = run(unscored("a", "too_few_cells", case_id="C", block_id="B"))
+    few = count_columns(PatternCounts(unstained=3))
+    out = run(unscored("a", "too_few_cells", case_id="C", block_id="B", **few))
     (row,) = apply_ish(out, give(out, line("C", "B", 5))).cases
     assert (row.final_her2_status, row.final_flags) == ("indeterminate", "ihc_missing")
     (row,) = apply_ish(out, give(out, line("C", "B", 1))).cases

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pathology.assets import config_path
 from pathology.errors import ConfigError
+from pathology.yamltext import parse_yaml, read_yaml
 
 __all__ = [
     "CalibrationStamp",
@@ -360,12 +361,7 @@ def list_problems(error: ValidationError) -> str:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML ({error})") from error
+    content = read_yaml(path)
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -375,7 +371,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _nest(keys: list[str], value: str) -> dict[str, Any]:
     try:
-        leaf: Any = yaml.safe_load(value)
+        leaf: Any = parse_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {'.'.join(keys)}={value}: the value is not valid YAML") from error
     for key in reversed(keys):
@@ -395,5 +391,8 @@ def _merge(base: dict[str, Any], top: Mapping[str, Any], *, where: str, prefix: 
             if not isinstance(value, Mapping):
                 raise ConfigError(f"{where}: {name!r} is a section and needs keys below it")
             _merge(base[key], value, where=where, prefix=f"{name}.")
+        elif isinstance(value, bool) and type(base[key]) in (int, float):
+            # YAML's yes and true would pass for the number 1.
+            raise ConfigError(f"{where}: {name!r} is a number, not {str(value).lower()}")
         else:
             base[key] = value

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pathology.acceptance.expected import ExpectedOutcome
@@ -18,6 +17,7 @@ from pathology.config import list_problems
 from pathology.errors import ConfigError
 from pathology.scoring.decision import SCORES
 from pathology.synthesis import SlideSpec
+from pathology.yamltext import read_yaml
 
 __all__ = ["Criteria", "Criterion", "PlannedSlide", "load_criteria"]
 
@@ -216,12 +216,7 @@ def load_criteria(path: Path | None = None, *, seed: int | None = None) -> Crite
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML ({error})") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: the top level must be a mapping of keys")
     return content

@@ -140,6 +140,7 @@ def accept_site(
         If an input, a criterion, the model, the first device or a folder cannot be used.
     """
     factory = make_factory(request.model)
+    factory.devices(request.devices[0])  # before minutes of making slides
     _check_against(request)
     sets = list(_sets(request, tell))
     evidence = tuple(_read_set(request, item, factory, watch, tell) for item in sets)

@@ -54,6 +54,8 @@ class Shard:
     count: int
 
     def __post_init__(self) -> None:
+        if self.count < 1:
+            raise UsageError(f"--shard {self.index}/{self.count}: there must be at least one part")
         if not 1 <= self.index <= self.count:
             raise UsageError(
                 f"--shard {self.index}/{self.count}: the first number must be 1 to {self.count}"
@@ -163,6 +165,9 @@ def collect_inputs(
     """
     if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
         raise UsageError(f"--mpp {mpp:g} is not a number above 0", fix="Give µm per pixel.")
+    if "" in inputs:
+        # Path("") is the present folder: a script with an unset variable would score what is there.
+        raise UsageError("an INPUT is empty", fix="Name a slide, a folder or a CSV manifest.")
     places = [Path(item) for item in inputs]
     manifests = [item for item in places if _is_manifest(item)]
     searched = [item for item in places if item not in manifests]

@@ -117,8 +117,13 @@ def review(
     is an event in DIR/review that is never overwritten; --verify proves the chain (status 1 if it
     is broken). Needs the extra `review`. For research use only.
     """
+    from pathology.errors import UsageError
     from pathology.review.serve import ServeOptions, serve
 
+    if head is not None and not verify:
+        raise UsageError("--head is for --verify", fix="Give both, or neither.")
+    if blinded is not None and end_blinded:
+        raise UsageError("--blinded begins a study, and --end-blinded ends it", fix="Give one.")
     if verify:
         _verify(run_dir, head)
         return

@@ -25,6 +25,7 @@ from pathology.config import list_problems
 from pathology.errors import ModelError
 from pathology.scoring.tiles import TILE_CLASSES, TileOutputs
 from pathology.tiling.grid import InputSpec
+from pathology.yamltext import parse_yaml
 
 __all__ = [
     "CARD_FILE",
@@ -319,7 +320,7 @@ def read_manifest(directory: Path) -> AnyManifest:
     """
     path = directory / MANIFEST_FILE
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
         if isinstance(content, dict):
             content.setdefault("kind", "cells")
         return _READER.validate_python(content)

@@ -18,10 +18,25 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pathology.errors import OutputError
 
-__all__ = ["Cell", "format_cell", "guard", "parse_csv", "parse_rows", "render_csv", "unguard"]
+__all__ = [
+    "SAVE_WITH_COMMAS",
+    "Cell",
+    "format_cell",
+    "guard",
+    "parse_csv",
+    "parse_rows",
+    "render_csv",
+    "unguard",
+    "wrong_separator",
+]
 
 #: What a field may hold.
 Cell = str | int | float | bool | None
+
+#: What to do about :func:`wrong_separator`.
+SAVE_WITH_COMMAS = "Save it as CSV with commas."
+
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 #: Decimals of numbers: 0.0001 percentage points is far below one cell in any count. Pixel sizes
 #: have six, because scanners give 0.2527 or 0.250391 and areas go with the square.
@@ -161,12 +176,42 @@ def parse_rows(content: bytes, *, name: str) -> tuple[list[str], list[tuple[int,
     """
     lines = _split(content, name=name)
     columns = [column.strip() for column in lines[0]]
+    if separator := wrong_separator(columns):
+        raise OutputError(
+            f"{name}: row 1: the columns are separated by {separator}", fix=SAVE_WITH_COMMAS
+        )
     rows = []
     for number, line in enumerate(lines[1:], start=2):
         if any(field.strip() for field in line):
             found = _row(columns, line, number, name)
             rows.append((number, {column: field.strip() for column, field in found.items()}))
     return columns, rows
+
+
+def wrong_separator(header: Sequence[str]) -> str | None:
+    """Name what separates the columns of a table where it is not commas.
+
+    Parameters
+    ----------
+    header
+        Fields of the first line as a reader of commas finds them.
+
+    Returns
+    -------
+    str or None
+        ``semicolons`` (as spreadsheets save CSV where the comma is the decimal sign), ``tabs``, or
+        None where there is more than one field, or nothing that could separate.
+
+    Examples
+    --------
+    >>> wrong_separator(["slide_id;score"])
+    'semicolons'
+    >>> wrong_separator(["slide_id", "score"]) is None
+    True
+    """
+    if len(header) != 1:
+        return None
+    return next((name for sign, name in _OTHER_SEPARATORS.items() if sign in header[0]), None)
 
 
 def _split(content: bytes, *, name: str) -> list[list[str]]:

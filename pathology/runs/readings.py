@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pathology.errors import OutputError, UsageError
+from pathology.errors import UsageError
 from pathology.runs.csvfile import parse_rows, render_csv
 from pathology.runs.row import TIER_ORDER
 
@@ -195,11 +195,6 @@ def _read(path: Path) -> bytes:
 
 def _check_header(path: Path, columns: Sequence[str]) -> str:
     """Return the form of a file whose header is in order."""
-    if len(columns) == 1 and ";" in columns[0]:
-        raise OutputError(
-            f"{path}: row 1: the columns are separated by semicolons",
-            fix="Save it as CSV with commas.",
-        )
     for name in columns:
         if not name:
             raise UsageError(f"{path}: row 1: a column has no name", fix="Name or remove it.")

@@ -264,7 +264,8 @@ def read_run_info(folder: Path) -> tuple[RunKey, RunInfo | None]:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise OutputError(f"{path}: cannot be read ({error})", fix=fix) from error
+        cause = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path}: cannot be read ({cause})", fix=fix) from error
     if not isinstance(content, dict) or content.get("program") != "her2-ihc":
         raise OutputError(f"{path}: does not describe a run of this program", fix=fix)
     try:

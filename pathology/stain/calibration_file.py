@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pathology.config import list_problems
 from pathology.errors import ConfigError
 from pathology.stain.calibration import Calibration
+from pathology.yamltext import UniqueKeyLoader
 
 __all__ = ["load_calibration", "parse_calibration"]
 
@@ -20,19 +21,13 @@ __all__ = ["load_calibration", "parse_calibration"]
 _MAX_BYTES = 4 << 20
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """A safe loader that also refuses aliases (which can grow without bound) and doubled keys."""
+class _PlainLoader(UniqueKeyLoader):
+    """A safe loader that also refuses aliases, which can grow without bound."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not allowed")
         return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        if len(keys) != len({str(key) for key in keys}):
-            raise yaml.YAMLError("a key is there twice")
-        return super().construct_mapping(node, deep)
 
 
 def parse_calibration(text: str, *, name: str) -> Calibration:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pathology.config import list_problems
 from pathology.errors import ConfigError
 from pathology.training.specs import SourceSpec
+from pathology.yamltext import parse_yaml, read_yaml
 
 __all__ = [
     "TRAINING_SEEDS",
@@ -231,13 +232,7 @@ def load_training_config(path: Path, overrides: Iterable[str] = ()) -> TrainingC
     >>> load_training_config(config_path("training/tiny.yaml"), ["augment.blur=0.2"]).augment.blur
     0.2
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"{path}: cannot be read ({reason})") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML ({error})") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: not a mapping of settings")
     for text in overrides:
@@ -269,6 +264,6 @@ def _override(content: dict[str, Any], text: str) -> None:
         if not isinstance(target, Mapping):
             raise ConfigError(f"--set {text!r}: {name!r} has no keys of its own")
     try:
-        target[last] = yaml.safe_load(value)
+        target[last] = parse_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {text!r}: the value is not valid YAML ({error})") from error

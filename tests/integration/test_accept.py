@@ -271,3 +271,11 @@ def test_the_bundled_model_is_accepted_on_this_machine(
     assert found["score_agreement"]["n"] + found["score_agreement_near"]["n"] == 5
     assert found["repeat_identical"]["outcome"] == "pass"
     assert found["device_scores"]["outcome"] == "not_tested"
+
+
+def test_a_device_that_is_none_is_named_before_slides_are_made(
+    criteria: Path, tmp_path: Path
+) -> None:
+    done = accept("--out", tmp_path / "out", "--criteria", criteria, "--device", "cuda:0")
+    assert done.returncode == 2
+    assert not (tmp_path / "out" / "slides").exists()

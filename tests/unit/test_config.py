@@ -75,3 +75,29 @@ def test_only_what_can_change_a_result_changes_the_hash() -> None:
     assert load_config(overrides=["runtime.workers=9", "runtime.device=cpu"]).hash == base
     assert load_config(overrides=["inference.cpu_threads=1"]).hash != base
     assert load_config(overrides=["measurement.stained_od=0.13"]).hash != base
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("scoring: {min_tumour_cells: 5}\nscoring: {borderline_pp: 3}\n", "line 2: the key 'scori"),
+        ("scoring: {min_tumour_cells: 5, min_tumour_cells: 6}\n", "'min_tumour_cells' is there"),
+        ("scoring: {min_tumour_cells: 2026-99-99}\n", "not valid YAML"),
+        (f"scoring: {{min_tumour_cells: {'9' * 9000}}}\n", "not valid YAML"),
+        ("scoring: " + "[" * 3000 + "\n", "not valid YAML"),
+        ("scoring:\n\tmin_tumour_cells: 5\n", "not valid YAML"),
+        ("scoring: {min_tumour_cells: yes}\n", "'scoring.min_tumour_cells' is a number, not true"),
+        ("runtime: {workers: true}\n", "'runtime.workers' is a number, not true"),
+    ],
+)
+def test_what_a_file_says_by_mistake_is_no_setting(tmp_path: Path, text: str, part: str) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"site\.yaml: .*" + part):
+        load_config(path)
+
+
+@pytest.mark.parametrize("value", ["2026-99-99", "{a: 1, a: 2}", "[" * 3000])
+def test_a_set_value_that_is_no_yaml_is_named(value: str) -> None:
+    with pytest.raises(ConfigError, match="the value is not valid YAML"):
+        load_config(overrides=[f"scoring.min_tumour_cells={value}"])

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from pathology.runs.csvfile import SAVE_WITH_COMMAS, wrong_separator
 from pathology.training.classnames import patch_label
 from pathology.training.data.split import group_of
 from pathology.training.problems import Problems
@@ -148,7 +149,13 @@ def _read_table(
         problems.add(path, f"cannot be read ({error})", "Save the table as CSV in UTF-8.")
         return dict.fromkeys(files, (None, None))
     if not {"file", "label"} <= columns:
-        problems.add(path, "has no columns file and label", "Name its columns file, label, group.")
+        separator = wrong_separator(tuple(reader.fieldnames or ()))
+        if separator:
+            problems.add(path, f"has its columns separated by {separator}", SAVE_WITH_COMMAS)
+        else:
+            problems.add(
+                path, "has no columns file and label", "Name its columns file, label, group."
+            )
         return dict.fromkeys(files, (None, None))
     table: dict[str, tuple[int | None, str | None]] = {}
     for line, row in rows:

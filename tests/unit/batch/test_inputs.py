@@ -319,3 +319,17 @@ def test_shards_share_the_work() -> None:
 def test_a_wrong_shard_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="--shard"):
         Shard.parse(text)
+
+
+def test_an_empty_input_is_not_the_present_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "a.svs")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="an INPUT is empty"):
+        collect_inputs([""])
+
+
+def test_no_run_has_zero_parts() -> None:
+    with pytest.raises(UsageError, match="--shard 1/0: there must be at least one part"):
+        Shard.parse("1/0")

@@ -58,9 +58,10 @@ def test_blank_lines_are_nothing(tmp_path: Path) -> None:
     ("text", "named"),
     [
         ("", "no column 'path'"),
+        ("path;mpp\na.svs;0,25\n", "separated by semicolons. Save it as CSV with commas"),
+        ("path\tmpp\na.svs\t0.25\n", "separated by tabs"),
         ("path\n", "no rows"),
         ("file,mpp\na.svs,0.5\n", "line 1: unknown column 'file'"),
-        ("path;mpp\na.svs;0.5\n", "line 1: unknown column 'path;mpp'"),
         ("mpp\n0.5\n", "line 1: there is no column 'path'"),
         ("path,mpp,mpp\na.svs,1,1\n", "column 'mpp' is there twice"),
         ("path,mpp\na.svs,half\n", "line 2, column 'mpp': 'half'"),

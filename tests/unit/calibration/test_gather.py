@@ -62,6 +62,7 @@ def test_labels_are_read(tmp_path: Path) -> None:
     ("text", "part"),
     [
         ("", "no column 'path' or 'slide_id'"),
+        ("path;score\na.svs;3+\n", "separated by semicolons"),
         ("score\n3+\n", "no column 'path' or 'slide_id'"),
         ("path\na.svs\n", "no column 'score'"),
         ("path,score,score\na.svs,0,0\n", "'score' is there twice"),

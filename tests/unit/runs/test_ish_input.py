@@ -163,6 +163,7 @@ CELLS = "case_id,block_id,her2,cep17"
             "column 'case_id': 'C2', but slide a is of 'C1'",
         ),
         ("slide_id,block_id,call\na,B2,positive\n", "column 'block_id': 'B2', but slide a is of"),
+        ("block_id;call\nB1;positive\n", "line 1: the columns are separated by semicolons"),
         ("block,call\nB1,positive\n", "line 1: unknown column 'block'"),
         ("call,call\nB1,positive\n", "line 1: column 'call' is there twice"),
         ("case_id,call\n", "there are no ISH results"),

@@ -131,6 +131,7 @@ def test_a_table_names_labels_and_groups(folder: Path) -> None:
         ("file,label\n0/P0_00.png,5\n", ["line 2: patch without label: '5' is no score"]),
         ("file,label\n0/P0_00.png,1\n0\\P0_00.png,1\n", ["line 3: '0/P0_00.png' is listed twice"]),
         ("file,label\n0/P0_00.png,1\nlost.png,1\n", ["line 3: no image 'lost.png' in"]),
+        ("file;label\n0/P0_00.png;1\n", ["has its columns separated by semicolons"]),
         ("path,label\n", ["has no columns file and label"]),
         ("file,label\n", ["patch without label"]),
         ("\xff", ["cannot be read"]),

@@ -10,16 +10,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from pathology.cells import CellTable
 from pathology.config import load_config
 from pathology.errors import SlideError
 from pathology.inference import Engine, ModelManifest, hardware, load_bundle, ops
 from pathology.tiling import TileBatch, map_ahead
-
-CUDA = torch.device("cuda:0")
+from tests.played_gpu import CUDA, half_precision, move_to_cuda, played_gpu
 
 
 @pytest.fixture
@@ -145,27 +142,6 @@ def test_casts_of_weights_are_not_shared_by_threads(engine: Engine) -> None:
     assert torch.is_autocast_cache_enabled()
 
 
-@contextmanager
-def half_precision() -> Iterator[None]:
-    """Autocast for tensors that say they are on a GPU; torch.autocast wants to see one."""
-    torch.set_autocast_enabled("cuda", True)
-    torch.set_autocast_dtype("cuda", torch.float16)
-    try:
-        yield
-    finally:
-        torch.set_autocast_enabled("cuda", False)
-
-
-def move_to_cuda(network: nn.Module) -> None:
-    """Put tensors without content, which say they are on a GPU, in the place of a network's."""
-    for module in network.modules():
-        for kind, make in ((module._parameters, nn.Parameter), (module._buffers, Tensor.detach)):
-            for name, old in kind.items():
-                if old is not None:
-                    like = torch.empty_strided(old.shape, old.stride(), device=CUDA)
-                    kind[name] = make(like)  # type: ignore[operator]
-
-
 def test_no_tensor_of_the_host_meets_one_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every operation of a window, with tensors that have a device, a type and a shape only.
 
@@ -175,7 +151,7 @@ def test_no_tensor_of_the_host_meets_one_of_the_gpu(monkeypatch: pytest.MonkeyPa
     engine = Engine(bundle.network, bundle.manifest, load_config())  # type: ignore[arg-type]
     monkeypatch.setattr(Engine, "_autocast", property(lambda _: half_precision()))
     cells = 50
-    with FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True), torch.no_grad():
+    with played_gpu(), torch.no_grad():
         engine._device = CUDA
         engine._dense = engine._network
         move_to_cuda(engine._network)

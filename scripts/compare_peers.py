@@ -90,7 +90,8 @@ def run_ours(work: Work, engine: Engine) -> tuple[float, np.ndarray]:
     with open_slide(work.path, reading=config.reading, cache_mb=config.runtime.cache_mb) as slide:
         source = TileSource(
             slide, work.grid, work.tiles, workers=config.runtime.workers,
-            queue_tiles=config.runtime.queue_tiles, want_context=True, tissue=work.finding.tissue,
+            queue_tiles=max(config.runtime.queue_tiles, engine.batch_size + config.runtime.workers),
+            want_context=True, tissue=work.finding.tissue,
             plan=engine.windows,
         )  # fmt: skip
         groups = batches(source, engine.batch_size, work.finding.white_point, work.grid)

@@ -9,7 +9,7 @@ DEMO_OUT ?= demo
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format lock clean
+.PHONY: help setup demo test test-slow test-gpu lint format lock clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ test: lint  ## Everything that must pass: lint, types, architecture, tests (<= 1
 
 test-slow: $(STAMP)  ## The long proofs: kill loops, 60,000 px slides, trainings
 	$(BIN)/pytest -m "slow and not gpu" --timeout 3600 $(PYTEST_ARGS)
+
+test-gpu: $(STAMP)  ## All checks on a CUDA GPU, with their figures; fails where there is none
+	HER2_GPU_TESTS=needed $(BIN)/pytest -m gpu -rP --timeout 1800 tests/gpu tests/unit/inference $(PYTEST_ARGS)
 
 format: $(STAMP)  ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .

@@ -168,7 +168,7 @@ def bare_network_s(
 
     def run(window: tuple[torch.Tensor, ...]) -> None:
         with torch.inference_mode(), reader.numerics():
-            reader.dense(*window)
+            reader.run_dense(*window)
             if window[0].is_cuda:
                 torch.cuda.synchronize(window[0].device)
 

@@ -8,11 +8,15 @@ Peers:
               and tuned in the same way. It is run by --tiatoolbox-python, an interpreter that has
               tiatoolbox 2.1 and torch (nothing of ours), and left out without it.
 
+On a GPU (--device cuda:0) the peers' networks run there too, after one window to warm up. torch's
+defaults then allow TF32 in float32 convolutions, ours does not. The tuned loader pins its batches.
+
 Ours reads, runs the network, and measures all membranes; the peers stop at the cells' centres. All
 work on the same tiles. Cells are equal when they lie within 0.5 µm of each other.
 
 Run it so: python scripts/compare_peers.py slide.tif --precision bf16
            python scripts/compare_peers.py slide.tif --tiatoolbox-python /opt/tia/bin/python
+           python scripts/compare_peers.py slide.tif --device cuda:0 --precision fp16 --workers 8 15
 """
 
 from __future__ import annotations
@@ -57,6 +61,7 @@ from pathology.wsi import open_slide
 EQUAL_UM = 0.5
 #: tiatoolbox gives a network one picture: the context is cut from it, so its halo is the wide one.
 TIA_CORE_PX, TIA_HALO_PX = 512, 256
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _PEER = Path(__file__).with_name("peer_tiatoolbox.py")
 
 
@@ -69,6 +74,7 @@ class Work:
     grid: TileGrid
     tiles: list[TileRef]
     finding: TissueFinding
+    device: torch.device
 
     @property
     def mm2(self) -> float:
@@ -84,7 +90,8 @@ def run_ours(work: Work, engine: Engine) -> tuple[float, np.ndarray]:
     with open_slide(work.path, reading=config.reading, cache_mb=config.runtime.cache_mb) as slide:
         source = TileSource(
             slide, work.grid, work.tiles, workers=config.runtime.workers,
-            queue_tiles=config.runtime.queue_tiles, want_context=True, tissue=work.finding.tissue,
+            queue_tiles=max(config.runtime.queue_tiles, engine.batch_size + config.runtime.workers),
+            want_context=True, tissue=work.finding.tissue,
             plan=engine.windows,
         )  # fmt: skip
         groups = batches(source, engine.batch_size, work.finding.white_point, work.grid)
@@ -139,15 +146,28 @@ class PlainModel:
         self.work, self.dtype = work, dtype
         stain = work.config.stain
         stains = StainMatrix(haematoxylin=stain.haematoxylin, dab=stain.dab)
-        self.unmix = ops.Unmixer(work.finding.white_point, stains, torch.device("cpu"))
-        self.heads = load_bundle().network
-        self.net = load_bundle().network.to(dtype)
+        self.unmix = ops.Unmixer(work.finding.white_point, stains, work.device)
+        self.heads = load_bundle().network.to(work.device)
+        self.net = load_bundle().network.to(work.device, dtype)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.net = self.net.to(memory_format=self.layout)
+        if work.device.type == "cuda":
+            self._warm_up()
+
+    @torch.inference_mode()
+    def _warm_up(self) -> None:
+        """Load what CUDA loads at its first use; ours has done so as well."""
+        grid, spec = self.work.grid, self.work.grid.spec
+        sides = (
+            grid.tile_px + 2 * spec.halo_px,
+            grid.tile_px // spec.context_factor + 2 * spec.context_halo_px,
+        )
+        self.centres(*(torch.full((1, n, n, 3), 255, dtype=torch.uint8) for n in sides))
 
     def centres(self, detail: torch.Tensor, wide: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return (n, 3) peaks, and (n, 2) x and y in detail pixels of the window."""
         work = self.work
+        detail, wide = (v.to(work.device, non_blocking=True) for v in (detail, wide))
         grid, spec, cells = work.grid, work.grid.spec, work.config.cells
         inputs = (self.unmix(detail), self.unmix(wide, amounts=1))
         maps = self.net(*(v.to(self.dtype).contiguous(memory_format=self.layout) for v in inputs))
@@ -170,16 +190,18 @@ class PlainModel:
         found = self.heads.describe(  # type: ignore[operator]
             maps.float(), CellPlaces(image, row, column, *at)
         )
-        um = torch.tensor([grid.mpp.x, grid.mpp.y])
+        um = torch.tensor([grid.mpp.x, grid.mpp.y], device=work.device)
         middle = (peaks[:, [2, 1]] + 0.5) * 2 + (found.offset_um / um).clamp(-3, 3)
-        return peaks, middle
+        return peaks.cpu(), middle.cpu()
 
 
 def run_loader(
     work: Work, model: PlainModel, *, batch: int, workers: int
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Return seconds, centres, and the middles of the peaks' pixels, µm."""
-    loader = DataLoader(OpenSlideTiles(work), batch_size=batch, num_workers=workers)
+    pinned = work.device.type == "cuda" and batch > 1
+    tiles = OpenSlideTiles(work)
+    loader = DataLoader(tiles, batch_size=batch, num_workers=workers, pin_memory=pinned)
     grid, centres, peaks = work.grid, [np.empty((0, 2))], [np.empty((0, 2))]
     mpp = np.array([grid.mpp.x, grid.mpp.y])
     begin = time.perf_counter()
@@ -232,14 +254,14 @@ def run_tiatoolbox(
     side = TIA_CORE_PX + 2 * TIA_HALO_PX
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         files = Path(folder)
-        example = torch.full((batch, side, side, 3), 255, dtype=torch.uint8)
+        example = torch.full((batch, side, side, 3), 255, dtype=torch.uint8, device=work.device)
         picture = OnePicture(model).eval()
         traced = torch.jit.trace(picture, example, check_trace=False)  # type: ignore[no-untyped-call]
         torch.jit.save(traced, files / "network.pt")
         _write_mask(work, files / "mask.png")
         order = {
             "slide": str(work.path), "folder": folder, "mpp": work.grid.mpp.x, "core": TIA_CORE_PX,
-            "side": side, "batch": batch, "workers": workers,
+            "side": side, "batch": batch, "workers": workers, "device": str(work.device),
             "slide_mpp": [work.grid.spacing.x, work.grid.spacing.y],
         }  # fmt: skip
         (files / "order.json").write_text(json.dumps(order))
@@ -289,8 +311,10 @@ def agreement(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def prepare(args: argparse.Namespace) -> tuple[Work, Engine]:
-    config = load_config(overrides=[f"inference.cpu_precision={args.precision}", *args.set])
-    engine = load_model(config=config)
+    kind = args.device.partition(":")[0]
+    overrides = [f"inference.{kind}_precision={args.precision}", *args.set]
+    config = load_config(overrides=overrides)
+    engine = load_model(device=args.device, config=config)
     if not isinstance(engine, Engine):
         raise TypeError("a model of cells is compared here")
     with open_slide(args.slide, reading=config.reading) as slide:
@@ -299,7 +323,8 @@ def prepare(args: argparse.Namespace) -> tuple[Work, Engine]:
     tiles = select_tiles(grid, finding.tissue, min_fraction=config.tissue.min_tile_fraction)
     if args.tiles:
         tiles = tiles[: args.tiles]
-    work = Work(path=args.slide, config=config, grid=grid, tiles=list(tiles), finding=finding)
+    work = Work(path=args.slide, config=config, grid=grid, tiles=list(tiles), finding=finding,
+                device=torch.device(engine.device))  # fmt: skip
     return work, engine
 
 
@@ -318,14 +343,13 @@ def compare(args: argparse.Namespace) -> Iterator[dict[str, object]]:
             "equal_cells_pct": round(equal, 2),
         }  # fmt: skip
 
-    inference = work.config.inference
     yield row(
         "her2-ihc", best,
         f"{args.precision}, window_px {work.config.tiling.window_px}, "
-        f"{inference.cpu_threads} streams, {work.config.runtime.workers} readers",
+        f"{engine.streams} streams, {work.config.runtime.workers} readers",
         100.0, len(ours),
     )  # fmt: skip
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[args.precision]
+    dtype = DTYPES[args.precision]
     plain = PlainModel(work, dtype=torch.float32, channels_last=False)
     tuned = PlainModel(work, dtype=dtype, channels_last=True)
     torch.set_num_threads(threads)
@@ -353,7 +377,8 @@ def compare(args: argparse.Namespace) -> Iterator[dict[str, object]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("slide", type=Path)
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--precision", choices=tuple(DTYPES), default="fp32")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda:N (%(default)s)")
     parser.add_argument("--tiatoolbox-python", metavar="PATH")
     parser.add_argument("--tiles", type=int, default=0, help="only so many tiles (0: all)")
     parser.add_argument("--repeats", type=int, default=3)
@@ -363,7 +388,8 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     names = ("torch", "openslide-python", "numpy", "Pillow")
-    print({name: version(name) for name in names}, platform.processor(), file=sys.stderr)
+    gpu = torch.cuda.get_device_name(args.device) if args.device.startswith("cuda") else ""
+    print({name: version(name) for name in names}, platform.processor(), gpu, file=sys.stderr)
     for found in compare(args):
         print(json.dumps(found), flush=True)
     return 0

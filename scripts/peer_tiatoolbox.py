@@ -54,7 +54,7 @@ def main() -> int:
         model=Network(folder / "network.pt"),
         batch_size=order["batch"],
         num_workers=order["workers"],
-        device="cpu",
+        device=order["device"],
         verbose=False,
     )
     begin = time.perf_counter()

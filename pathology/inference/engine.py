@@ -81,6 +81,18 @@ class Engine(BatchEngine[ModelManifest, CellTable]):
         """The network as it runs over windows, for those who time it."""
         return self._dense
 
+    def run_dense(self, detail: Tensor, context: Tensor) -> CellMaps:
+        """Run the network over windows in the precision of :meth:`read`, for those who time it.
+
+        Parameters
+        ----------
+        detail, context
+            As :attr:`dense` is given them, on the device; inside :meth:`numerics`.
+        """
+        with self._autocast:
+            maps: CellMaps = self._dense(detail, context)
+        return maps
+
     def read(self, batch: TileBatch) -> list[CellTable]:
         """Return one table for each tile of the batch.
 
@@ -142,9 +154,9 @@ class Engine(BatchEngine[ModelManifest, CellTable]):
         """Return the (B, 2, H, W) densities and the network's maps."""
         unmixer = self._unmixer(batch.white)
         detail, around = self._to_device(batch.detail), self._to_device(context_rgb)
-        with self._clock.timed("network"), self._autocast:
+        with self._clock.timed("network"):
             densities, context = unmixer(detail), unmixer(around, amounts=1)
-            maps = self._dense(self._as_input(densities), self._as_input(context))
+            maps = self.run_dense(self._as_input(densities), self._as_input(context))
         return densities, maps
 
     def _unmixer(self, white: tuple[float, float, float]) -> ops.Unmixer:

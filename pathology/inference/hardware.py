@@ -32,6 +32,17 @@ _CUDA_MEMORY_SHARE = 0.6
 #: Batches at once on a GPU, each on a CUDA stream of its own: while one is computed, the pixels of
 #: the next are copied and the cells of the last are put into tables.
 _CUDA_STREAMS = 2
+#: How CUDA and its libraries say that memory ran out, where torch's allocator does not say it: for
+#: pinned memory, and for what cuDNN and cuBLAS take for themselves.
+_NO_MEMORY = (
+    "CUDA error: out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+#: Streams that nobody works on, by device. torch has 32, hands out another one at each call, and
+#: keeps the freed memory of each for that one alone: threads that come and go with every slide must
+#: take turns on the same few, or a GPU fills up with the memory of all 32.
+_IDLE_STREAMS: dict[torch.device, list[torch.cuda.Stream]] = {}
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 Found = TypeVar("Found")
@@ -63,9 +74,9 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
         precision = settings.cpu_precision if self._on_cpu else settings.cuda_precision
         self._dtype = _DTYPES[precision]
         self._batch_size = settings.cpu_batch
-        self._cuda_streams = threading.local()
         self._clock = EngineClock(self._device)
-        self._users, self._users_lock, self._after_last = 0, threading.Lock(), ExitStack()
+        self._users, self._users_changed = 0, threading.Condition()
+        self._after_last = ExitStack()
         if self._on_cpu:
             keep_freed_memory()
 
@@ -135,6 +146,8 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
         while done < images:
             part = batch.part(done, done + self._batch_size) if images > 1 else batch
             answers = self._try_part(part)
+            if answers is None and len(part.detail) == 1:
+                answers = self._try_alone(part)
             if answers is None:
                 self._shrink(len(part.detail))
             else:
@@ -149,8 +162,17 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
                 answers = self._read_part(batch)
                 self._clock.settle()
                 return answers
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not _ran_out_of_memory(error):
+                raise
             return None
+
+    def _try_alone(self, batch: TileBatch) -> list[Found] | None:
+        """Try again while no other thread holds memory, and keep the others waiting meanwhile."""
+        with self._users_changed:
+            self._users_changed.wait_for(lambda: self._users == 0)
+            torch.cuda.empty_cache()
+            return self._try_part(batch)
 
     def _shrink(self, windows: int) -> None:
         """Halve the batch; called outside the handler, when the failed attempt's memory is free."""
@@ -180,8 +202,10 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
     def _autocast(self) -> AbstractContextManager[object]:
         """Half precision on CUDA; on the CPU whole modules are converted instead."""
         enabled = self._device.type == "cuda" and self._dtype != torch.float32
+        # Casts of weights are not kept: torch would share them between threads, and so between
+        # streams that do not wait for each other. A window needs each of them once.
         context: AbstractContextManager[object] = torch.autocast(
-            self._device.type, dtype=self._dtype, enabled=enabled
+            self._device.type, dtype=self._dtype, enabled=enabled, cache_enabled=False
         )
         return context
 
@@ -200,7 +224,7 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
     def numerics(self) -> Iterator[None]:
         """Work with one thread on the CPU; on CUDA, repeatably, and on a stream of this thread."""
         # Settings belong to the process: the first thread makes them, the last one undoes them.
-        with self._users_lock:
+        with self._users_changed:
             self._users += 1
             if self._users == 1:
                 self._after_last.enter_context(self._settings())
@@ -208,10 +232,11 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
             with self._own_settings():
                 yield
         finally:
-            with self._users_lock:
+            with self._users_changed:
                 self._users -= 1
                 if self._users == 0:
                     self._after_last.close()
+                    self._users_changed.notify_all()
 
     def _settings(self) -> AbstractContextManager[object]:
         """Return the settings while any thread is at work."""
@@ -226,25 +251,19 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
     def _own_settings(self) -> AbstractContextManager[object]:
         """Return the settings of this thread alone."""
         if not self._on_cpu:
-            return self._cuda_stream()
+            return _idle_stream(self._device)
         # Several windows at once keep all cores busy, without waiting for each other at every
         # layer; and a window's result cannot depend on the number of threads.
         if torch.get_num_threads() != 1:
             torch.set_num_threads(1)
         return nullcontext()
 
-    def _cuda_stream(self) -> AbstractContextManager[object]:
-        """Return this thread's stream; it begins when the weights have reached the device."""
-        if not hasattr(self._cuda_streams, "stream"):
-            torch.cuda.synchronize(self._device)
-            self._cuda_streams.stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        stream: AbstractContextManager[object] = torch.cuda.stream(self._cuda_streams.stream)
-        return stream
-
     def _size_batch(self) -> None:
         """Set the batch size; on CUDA to as many windows as the free memory holds."""
-        if not self._on_cpu:
-            self._batch_size = self._cuda_batch_size()
+        if self._on_cpu:
+            return
+        torch.cuda.synchronize(self._device)  # other streams may use the weights from here on
+        self._batch_size = self._cuda_batch_size()
 
     def _cuda_batch_size(self) -> int:
         """Run one empty window, and see how many such windows the free memory holds."""
@@ -255,8 +274,30 @@ class BatchEngine(ABC, Generic[Manifest, Found]):
             self._shrink(1)
         used = max(1, torch.cuda.max_memory_allocated(self._device) - before)
         free, _ = torch.cuda.mem_get_info(self._device)
+        # What torch keeps and nothing uses is free for us too.
+        free += torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
         most = max(1, self.max_cuda_tiles // self.windows.side**2)
         return max(1, min(most, int(_CUDA_MEMORY_SHARE * free / (used * self.streams))))
+
+
+def _ran_out_of_memory(error: RuntimeError) -> bool:
+    known = isinstance(error, torch.OutOfMemoryError)
+    return known or any(words in str(error) for words in _NO_MEMORY)
+
+
+@contextmanager
+def _idle_stream(device: torch.device) -> Iterator[None]:
+    """Work on a stream of this device that no other thread works on."""
+    idle = _IDLE_STREAMS.setdefault(device, [])
+    try:
+        stream = idle.pop()
+    except IndexError:
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    try:
+        with torch.cuda.stream(stream):
+            yield
+    finally:
+        idle.append(stream)
 
 
 @contextmanager

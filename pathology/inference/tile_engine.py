@@ -163,6 +163,7 @@ class TileEngine(BatchEngine[TileManifest, FloatArray]):
             calls = TileCalls(
                 outputs=self.outputs, probabilities=np.stack(self._probabilities(tiles, white))
             )
+            self._clock.settle()
         return calls.codes(tumour_min=self._config.cells.tumour_min)
 
     def _read_part(self, batch: TileBatch) -> list[FloatArray]:

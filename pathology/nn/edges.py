@@ -122,7 +122,7 @@ class EdgeReader(nn.Module):
         """
         # Where to look is given; what is seen there is learned.
         ends = rays_um.detach().clamp(max=MAX_REACH_UM)
-        steps = torch.tensor(STEPS_UM, device=ends.device)
+        steps = torch.tensor(STEPS_UM).to(ends.device, non_blocking=True)
         along = (ends[:, :, None] + steps).clamp(min=0.0)
         shift = offset_um.detach().clamp(-_MAX_OFFSET_UM, _MAX_OFFSET_UM) + 0.5
         x, y = (

@@ -196,7 +196,7 @@ def walk_tiles(
         grid,
         tiles,
         workers=config.runtime.workers,
-        queue_tiles=config.runtime.queue_tiles,
+        queue_tiles=_windows_ahead(reader, config),
         want_context=reader.spec.context_halo_px > 0,
         tissue=finding.tissue,
         plan=reader.windows,
@@ -223,6 +223,15 @@ def walk_tiles(
     reading.watch.add("read", source.watch.seconds["read"])
     # Failed tiles come along while batches fill up; the table is in grid order whatever the batch.
     reading.rows.sort(key=lambda item: item.tile_id)
+
+
+def _windows_ahead(reader: AnyReader, config: Config) -> int:
+    """Return how many windows to read ahead: the next batch, while every thread reads one more.
+
+    With fewer, threads would stand idle whatever their number, and a GPU, which takes many windows
+    at once, would wait while most of a batch is read.
+    """
+    return max(config.runtime.queue_tiles, reader.batch_size + config.runtime.workers)
 
 
 def _fractions(tiles: Sequence[TileRef], tissue: TissueMask) -> dict[int, float]:

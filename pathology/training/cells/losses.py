@@ -187,13 +187,15 @@ def cell_losses(
     heads = network.describe(maps, places)
     parts: dict[str, tuple[Tensor, Tensor]] = {}
     if "outlines" in network.learning:
-        weight = torch.tensor(OUTLINE_WEIGHT, device=image.device)[targets["classes"]]
+        # Without waiting for all that a GPU has still to do, as a plain copy would.
+        weights = torch.tensor(OUTLINE_WEIGHT).to(image.device, non_blocking=True)
+        weight = weights[targets["classes"]]
         offset = (heads.offset_um - targets["offset"]).abs()
         parts |= {
             "centre": _centre_loss(maps.centre, targets["heat"], targets["weight"]),
             "rays": _rays_loss(heads.rays_um, targets["rays"], weight),
             "first_rays": _rays_loss(heads.first_rays_um, targets["rays"], weight),
-            "offset": (offset.sum(), torch.tensor(offset.numel(), device=offset.device)),
+            "offset": (offset.sum(), targets["row"].new_full((), offset.numel())),
         }
     if "classes" in network.learning:
         parts |= {

@@ -128,8 +128,13 @@ def join_ranks(device: str) -> Iterator[Ranks]:
     if world == 1:
         yield Ranks(rank=0, world=1, device=chosen)
         return
-    backend = "nccl" if chosen.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, timeout=_PATIENCE)
+    on_gpu = chosen.type == "cuda"
+    distributed.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        timeout=_PATIENCE,
+        # Else waiting for each other would guess the GPU, and warn of that.
+        device_id=chosen if on_gpu else None,
+    )
     try:
         yield Ranks(rank=rank, world=world, device=chosen)
     finally:

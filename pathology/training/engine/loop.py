@@ -204,7 +204,8 @@ def take_step(
     state.update_average(config.ema_decay)
     state.step += 1
     means = sums / counts
-    weights = torch.tensor([term.weight for term in terms.values()], device=means.device)
+    weights = torch.tensor([term.weight for term in terms.values()])
+    weights = weights.to(means.device, non_blocking=True)
     losses = dict(zip(terms, means, strict=True))
     return {**losses, "total": (means * weights).sum(), "late": late_ranks}
 
@@ -216,7 +217,8 @@ def _add_terms(
     numbers = [term.sum.detach() for term in terms.values()]
     numbers += [term.count for term in terms.values()]
     packed = torch.stack([value.double() for value in numbers])
-    packed = torch.cat([packed, packed.new_tensor([float(late)])])
+    # Filled there, not copied there: a copy would wait for all that the GPU has still to do.
+    packed = torch.cat([packed, packed.new_full((1,), float(late))])
     ranks.add(packed)
     sums, counts = packed[: len(terms)], packed[len(terms) : -1]
     return sums, counts.clamp(min=1.0), packed[-1]

@@ -166,6 +166,9 @@ class TrainingState:
 def precision_of(config: TrainingConfig, device: torch.device) -> torch.dtype:
     """Return the type that the network runs in under autocast; float32: no autocast."""
     if config.precision == "auto":
-        old_gpu = device.type == "cuda" and not torch.cuda.is_bf16_supported()
-        return torch.float16 if old_gpu else torch.bfloat16
+        if device.type != "cuda":
+            return torch.bfloat16
+        # GPUs before Ampere can emulate it, slower than float32.
+        known = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if known else torch.float16
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[config.precision]

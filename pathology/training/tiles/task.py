@@ -177,7 +177,8 @@ class TileTask:
         logits: Tensor = network(batch["image"])
         labels = batch["label"]
         with torch.autocast(labels.device.type, enabled=False):
-            weights = torch.from_numpy(self._weights).to(labels.device)[labels]
+            known = torch.from_numpy(self._weights).to(labels.device, non_blocking=True)
+            weights = known[labels]
             each = functional.cross_entropy(logits.float(), labels, reduction="none")
             return {"cross_entropy": LossTerm(sum=(weights * each).sum(), count=weights.sum())}
 

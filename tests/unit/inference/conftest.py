@@ -52,11 +52,11 @@ class BlurNet(nn.Module):
         image, row, column, context_row, context_column = places
         n = len(image)
         dark = maps.features[image, :1, row, column].float()
-        logits = torch.zeros((n, 6))
+        logits = dark.new_zeros((n, 6))
         logits[:, 0] = 8 * (dark[:, 0] - 0.3)
         logits[:, 3] = maps.context[image, 0, context_row, context_column].float()
         rays_um = 6.0 + 0.0 * dark.expand(n, 32)
-        return CellHeads(rays_um, torch.full((n, 2), self.offset_um), logits, rays_um)
+        return CellHeads(rays_um, dark.new_full((n, 2), self.offset_um), logits, rays_um)
 
 
 def draw_cells(

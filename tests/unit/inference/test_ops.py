@@ -12,30 +12,39 @@ from pathology.config import load_config
 from pathology.geometry import Spacing
 from pathology.inference import ops
 from pathology.stain import StainMatrix, optical_density
+from tests.needs_gpu import find_gpu
 
 CONFIG = load_config()
 STAINS = StainMatrix(haematoxylin=CONFIG.stain.haematoxylin, dab=CONFIG.stain.dab)
 
 
-def test_unmixing_is_that_of_the_stain_room() -> None:
+@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    return torch.device("cpu" if request.param == "cpu" else find_gpu())
+
+
+def test_unmixing_is_that_of_the_stain_room(device: torch.device) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (2, 40, 50, 3), dtype=np.uint8)
     white = (241.0, 239.5, 244.0)
     expected = STAINS.unmix(optical_density(rgb, white)).transpose(0, 3, 1, 2)
-    unmixer = ops.Unmixer(white, STAINS, torch.device("cpu"))
-    found = unmixer(torch.from_numpy(rgb))
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
-    alone = unmixer(torch.from_numpy(rgb), amounts=1)
-    np.testing.assert_array_equal(alone.numpy(), found[:, :1].numpy())
+    unmixer = ops.Unmixer(white, STAINS, device)
+    pixels = torch.from_numpy(rgb).to(device)
+    found = unmixer(pixels).cpu().numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_array_equal(unmixer(pixels, amounts=1).cpu().numpy(), found[:, :1])
 
 
 @pytest.mark.parametrize("levels", [4, 100_000])
 @pytest.mark.parametrize("radius", [(3.0, 3.0), (2.5, 4.2), (1.0, 1.0)])
-def test_peaks_are_those_of_the_cells_room(levels: int, radius: tuple[float, float]) -> None:
+def test_peaks_are_those_of_the_cells_room(
+    levels: int, radius: tuple[float, float], device: torch.device
+) -> None:
     rng = np.random.default_rng(levels)
     score = (rng.integers(0, levels, (3, 50, 50)) / levels).astype(np.float32)
     found = ops.find_peaks(
-        torch.from_numpy(score), minimum=0.5, radius_px=radius, core=(slice(8, 40), slice(8, 40))
-    ).numpy()
+        torch.from_numpy(score).to(device), minimum=0.5, radius_px=radius,
+        core=(slice(8, 40), slice(8, 40)),
+    ).cpu().numpy()  # fmt: skip
     for image in range(3):
         whole = cells.find_peaks(score[image], minimum=0.5, radius_px=radius)
         expected = whole[((whole >= 8) & (whole < 40)).all(axis=1)]
@@ -52,22 +61,17 @@ def test_peaks_at_the_very_edge() -> None:
 
 
 @pytest.mark.parametrize("mpp", [Spacing(x=0.5, y=0.5), Spacing(x=0.4921875, y=0.503)])
-def test_measurement_is_that_of_the_cells_room(mpp: Spacing) -> None:
+def test_measurement_is_that_of_the_cells_room(mpp: Spacing, device: torch.device) -> None:
     rng = np.random.default_rng(2)
     dab = rng.normal(0.4, 0.4, (2, 150, 170)).astype(np.float32)
     n = 700  # more than one chunk
     image = rng.integers(0, 2, n)
     centres, rays = rng.uniform(-2, 160, (n, 2)), rng.uniform(0, 30, (n, 32)).astype(np.float32)
-    outline_r = ops.quantise_radii(torch.from_numpy(rays))
-    np.testing.assert_array_equal(outline_r.numpy(), quantise_radii(rays))
-    ray_od, cytoplasm = ops.measure_cells(
-        torch.from_numpy(dab),
-        torch.from_numpy(image),
-        torch.from_numpy(centres),
-        outline_r,
-        mpp=mpp,
-        config=CONFIG.measurement,
-    )
+    outline_r = ops.quantise_radii(torch.from_numpy(rays).to(device))
+    np.testing.assert_array_equal(outline_r.cpu().numpy(), quantise_radii(rays))
+    given = (torch.from_numpy(values).to(device) for values in (dab, image, centres))
+    measured = ops.measure_cells(*given, outline_r, mpp=mpp, config=CONFIG.measurement)
+    ray_od, cytoplasm = (values.cpu() for values in measured)
     for index in range(2):
         expected = cells.measure_cells(
             dab[index], centres[image == index], rays[image == index], mpp=mpp,

@@ -59,13 +59,13 @@ def test_a_process_without_a_gpu_of_its_own_is_told(monkeypatch: pytest.MonkeyPa
         pass
 
 
-def start(world: int, config: Path, folder: Path) -> dict[str, Any]:
+def start(world: int, config: Path, folder: Path, *, device: str = "cpu") -> dict[str, Any]:
     """Run the script in so many processes and return what the first one wrote."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     out = folder / f"result-{world}.json"
-    words = [sys.executable, str(SCRIPT), str(config), str(folder / "cache"), str(out)]
+    words = [sys.executable, str(SCRIPT), str(config), str(folder / "cache"), str(out), device]
     common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     processes = [
         subprocess.Popen(

@@ -29,7 +29,7 @@ def train(config: TrainingConfig, ranks: Ranks, cache: Path) -> list[float]:
     steps = Steps(task=task, seed=config.seed, batch=config.batch, share=ranks.share(config.batch))
     losses = []
     for batch in make_stream(steps, 0, STEPS, workers=0, ranks=ranks):
-        sums = take_step(config, task, ranks, state, batch)
+        sums = take_step(config, task, ranks, state, batch.to(ranks.device))
         losses.append(float(sums["total"]))
     return losses
 
@@ -42,6 +42,7 @@ def normalise(ranks: Ranks) -> dict[str, list[float]]:
     layer: nn.Module = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
     if ranks.world > 1:
         layer = sync_batch_norm(layer)
+    layer, batch, goal = layer.to(ranks.device), batch.to(ranks.device), goal.to(ranks.device)
     # Shares of different size: the statistics must weigh them by it.
     rows = slice(0, 6) if ranks.world == 1 else (slice(0, 2), slice(2, 6))[ranks.rank]
     part = batch[rows].clone().requires_grad_()
@@ -62,7 +63,7 @@ def normalise(ranks: Ranks) -> dict[str, list[float]]:
 def main() -> None:
     config = TrainingConfig.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
     torch.set_num_threads(1)
-    with join_ranks("cpu") as ranks:
+    with join_ranks(sys.argv[4]) as ranks:
         result = {"norm": normalise(ranks), "losses": train(config, ranks, Path(sys.argv[2]))}
         if ranks.first:
             Path(sys.argv[3]).write_text(json.dumps(result), encoding="utf-8")

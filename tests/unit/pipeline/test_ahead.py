@@ -77,6 +77,7 @@ def test_a_file_that_has_changed_is_opened_anew(
     request_: SlideRequest, opened: list[object]
 ) -> None:
     made = begun(request_)
+    made._thread.join()  # else the change may come before it looks at the file
     before = slide_identity(request_)
     os.utime(request_.path, ns=(1, 1))
     assert slide_identity(request_) != before

@@ -189,7 +189,7 @@ class RuntimeConfig(_Section):
     """What may differ between two runs with identical results; never hashed."""
 
     device: str
-    workers: Annotated[int, Field(ge=1, le=256)]
+    workers: Annotated[int, Field(ge=0, le=256)]
     cache_mb: Annotated[int, Field(ge=0)]
     queue_tiles: Annotated[int, Field(ge=1, le=64)]
 

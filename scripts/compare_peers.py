@@ -45,6 +45,7 @@ from pathology.geometry import Box0
 from pathology.inference import Engine, ops
 from pathology.inference.bundle import load_bundle, load_model
 from pathology.nn.cellnet import CellPlaces
+from pathology.pipeline.reading import reader_threads
 from pathology.stain import StainMatrix
 from pathology.tiling import (
     TileGrid,
@@ -86,11 +87,12 @@ class Work:
 def run_ours(work: Work, engine: Engine) -> tuple[float, np.ndarray]:
     """Return seconds, and (n, 2) centres in µm."""
     config = work.config
+    threads = reader_threads(config, engine.device)
     begin = time.perf_counter()
     with open_slide(work.path, reading=config.reading, cache_mb=config.runtime.cache_mb) as slide:
         source = TileSource(
-            slide, work.grid, work.tiles, workers=config.runtime.workers,
-            queue_tiles=max(config.runtime.queue_tiles, engine.batch_size + config.runtime.workers),
+            slide, work.grid, work.tiles, workers=threads,
+            queue_tiles=max(config.runtime.queue_tiles, engine.batch_size + threads),
             want_context=True, tissue=work.finding.tissue,
             plan=engine.windows,
         )  # fmt: skip
@@ -346,7 +348,7 @@ def compare(args: argparse.Namespace) -> Iterator[dict[str, object]]:
     yield row(
         "her2-ihc", best,
         f"{args.precision}, window_px {work.config.tiling.window_px}, "
-        f"{engine.streams} streams, {work.config.runtime.workers} readers",
+        f"{engine.streams} streams, {reader_threads(work.config, engine.device)} readers",
         100.0, len(ours),
     )  # fmt: skip
     dtype = DTYPES[args.precision]

@@ -85,7 +85,8 @@ def score(
             "--workers",
             metavar="N",
             help="Threads that read each slide; does not change any result. Default: the "
-            "configuration's runtime.workers.",
+            "configuration's runtime.workers, by which 2 read for the CPU, and all cores but two "
+            "(at most 16) for a GPU.",
         ),
     ] = None,
     shard: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -36,12 +37,18 @@ __all__ = [
     "TileReading",
     "failed_row",
     "read_all_tiles",
+    "reader_threads",
     "tile_row",
     "walk_tiles",
 ]
 
 
 Found = TypeVar("Found")
+
+#: Reader threads on the CPU, where the network needs every core: more gain nothing.
+_CPU_READERS = 2
+#: Most reader threads for one GPU where nobody gives a number: of several GPUs each has so many.
+_MOST_READERS = 16
 
 
 def _sums(counted: CellTable) -> TileSums:
@@ -195,7 +202,7 @@ def walk_tiles(
         slide,
         grid,
         tiles,
-        workers=config.runtime.workers,
+        workers=reader_threads(config, reader.device),
         queue_tiles=_windows_ahead(reader, config),
         want_context=reader.spec.context_halo_px > 0,
         tissue=finding.tissue,
@@ -225,13 +232,40 @@ def walk_tiles(
     reading.rows.sort(key=lambda item: item.tile_id)
 
 
+def reader_threads(config: Config, device: str) -> int:
+    """Return how many threads read a slide for a device.
+
+    Parameters
+    ----------
+    config
+        The configuration; ``runtime.workers``, where it is not 0, is the answer.
+    device
+        Where the network runs.
+
+    Examples
+    --------
+    >>> from pathology.config import load_config
+    >>> reader_threads(load_config(), "cpu")
+    2
+    >>> reader_threads(load_config(overrides=["runtime.workers=5"]), "cuda:0")
+    5
+    """
+    if config.runtime.workers:
+        return config.runtime.workers
+    if device.startswith("cpu"):
+        return _CPU_READERS
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(max((cores or 1) - 2, _CPU_READERS), _MOST_READERS)
+
+
 def _windows_ahead(reader: AnyReader, config: Config) -> int:
     """Return how many windows to read ahead: the next batch, while every thread reads one more.
 
     With fewer, threads would stand idle whatever their number, and a GPU, which takes many windows
     at once, would wait while most of a batch is read.
     """
-    return max(config.runtime.queue_tiles, reader.batch_size + config.runtime.workers)
+    threads = reader_threads(config, reader.device)
+    return max(config.runtime.queue_tiles, reader.batch_size + threads)
 
 
 def _fractions(tiles: Sequence[TileRef], tissue: TissueMask) -> dict[int, float]:

@@ -17,6 +17,7 @@ from pathology.pipeline.guided import check_guideline
 from pathology.pipeline.notes import Notes
 from pathology.pipeline.pictures import write_pictures
 from pathology.pipeline.quality import judge_quality
+from pathology.pipeline.reading import reader_threads
 from pathology.pipeline.request import Progress, SlideRequest, slide_identity
 from pathology.provenance import SlideIdentity
 from pathology.report import Backdrop, draw_overview
@@ -247,7 +248,10 @@ class _Job:
         return SlideTiming(
             wall_s=self.watch.wall_s,
             seconds=self.watch.seconds,
-            threads={"read": self.config.runtime.workers, "engine": self.reader.streams},
+            threads={
+                "read": reader_threads(self.config, self.reader.device),
+                "engine": self.reader.streams,
+            },
             tissue_mm2=self.tissue_mm2,
             tiles=self.tiles,
             megapixels=self.tiles * self.tile_px**2 / 1e6,

@@ -31,6 +31,8 @@ PROBE_MPP = 0.5
 GLASS_WINDOW_UM = 24.0
 #: The white point is taken this far from tissue, in µm: its blurred margin is not clear glass.
 GLASS_MARGIN_UM = 48.0
+#: Probe fields looked at together where ``runtime.workers`` leaves it open.
+_THREADS = 2
 #: Less brown than this share of the stained pixels does not make a stain of nuclei.
 NUCLEAR_DAB_BROWN = 0.02
 
@@ -183,7 +185,7 @@ def _check(slide: Slide, view: Overview, masks: _Masks, config: Config) -> Stain
             masks.white.rgb,
             config.stain,
             pixel_um=mpp,
-            threads=config.runtime.workers,
+            threads=config.runtime.workers or _THREADS,
         )
     # No field could be read: judge the tissue pixels of the overview, as one row.
     pixels = view.rgb[masks.pieces.tissue][np.newaxis]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from pathology.config import load_config
 from pathology.pipeline import reading
+from pathology.pipeline.reading import reader_threads
 from pathology.testing import FakeModel
 
 
@@ -46,3 +48,13 @@ def test_no_reader_thread_stands_idle(
             unused, unused, grid, FakeModel(), unused, unused, unused,
             config=config, advance=lambda *_: None,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 2), (2, 2), (16, 14), (128, 16)])
+def test_a_gpu_has_the_cores_that_the_network_does_not_need(
+    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    assert reader_threads(load_config(), "cuda:1") == threads
+    assert reader_threads(load_config(), "cpu") == 2
+    assert reader_threads(load_config(overrides=["runtime.workers=3"]), "cuda:1") == 3

@@ -207,7 +207,7 @@ def test_config_prints_what_it_can_read_again(tmp_path: Path) -> None:
         (["score", "nowhere.svs", "--out", "o"], "nowhere.svs"),
         (["score", "x.svs", "--out", "o", "--set", "scoring.nothing=1"], "scoring.nothing"),
         (["score", "x.svs", "--out", "o", "--export", "pptx"], "pptx"),
-        (["score", "x.svs", "--out", "o", "--workers", "0"], "workers"),
+        (["score", "x.svs", "--out", "o", "--workers", "-1"], "workers"),
         (["score", "x.svs", "--out", "o", "--gap-policy", "guess"], "gap_policy"),
         (["config", "--config", "nowhere.yaml"], "nowhere.yaml"),
         (["nothing"], "No such command"),

@@ -108,9 +108,9 @@ class Stopwatch:
 
     def add_all(self, other: Stopwatch) -> None:
         """Add the seconds of another watch, whose work was done beside other work."""
-        for stage, seconds in other.seconds.items():
-            with self._lock:
-                self._seconds[stage] += seconds
+        spent = other.seconds
+        for stage in STAGES:
+            self.add(stage, spent[stage])
 
     def add_usage(self, usage: ReaderUsage) -> None:
         """Add what a model has spent on the slide."""

@@ -45,7 +45,7 @@ from pathology.geometry import Box0
 from pathology.inference import Engine, ops
 from pathology.inference.bundle import load_bundle, load_model
 from pathology.nn.cellnet import CellPlaces
-from pathology.pipeline.reading import reader_threads
+from pathology.pipeline.reading import reader_threads, windows_ahead
 from pathology.stain import StainMatrix
 from pathology.tiling import (
     TileGrid,
@@ -87,14 +87,12 @@ class Work:
 def run_ours(work: Work, engine: Engine) -> tuple[float, np.ndarray]:
     """Return seconds, and (n, 2) centres in µm."""
     config = work.config
-    threads = reader_threads(config, engine.device)
     begin = time.perf_counter()
     with open_slide(work.path, reading=config.reading, cache_mb=config.runtime.cache_mb) as slide:
         source = TileSource(
-            slide, work.grid, work.tiles, workers=threads,
-            queue_tiles=max(config.runtime.queue_tiles, engine.batch_size + threads),
-            want_context=True, tissue=work.finding.tissue,
-            plan=engine.windows,
+            slide, work.grid, work.tiles, workers=reader_threads(config, engine.device),
+            queue_tiles=windows_ahead(engine, config), want_context=True,
+            tissue=work.finding.tissue, plan=engine.windows,
         )  # fmt: skip
         groups = batches(source, engine.batch_size, work.finding.white_point, work.grid)
         streams = engine.streams

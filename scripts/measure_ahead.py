@@ -13,6 +13,7 @@ import json
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
@@ -27,11 +28,9 @@ def run_once(slides: Path, out: Path, *, ahead: bool, args: argparse.Namespace) 
     precision = [f"inference.cpu_precision={args.precision}"] if args.precision else []
     config = load_config(overrides=[*precision, *args.set])
     begin = time.perf_counter()
-    if ahead:
+    alone = patch.object(LocalExecutor, "_reserve", lambda *_: None)
+    with nullcontext() if ahead else alone:
         score_folder([slides], out, config=config, model=args.model)
-    else:
-        with patch.object(LocalExecutor, "_reserve", lambda *_: None):
-            score_folder([slides], out, config=config, model=args.model)
     return time.perf_counter() - begin
 
 

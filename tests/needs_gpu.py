@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-__all__ = ["find_gpu"]
+__all__ = ["find_gpu", "find_real_gpu"]
 
 #: ``needed``: without a GPU the tests fail. ``cpu``: the processor stands in for it, which says
 #: nothing of GPUs, and shows that the tests themselves work. Else they are skipped.
@@ -24,3 +24,11 @@ def find_gpu() -> str:
     if wanted == "needed":
         pytest.fail("no CUDA device was found")
     pytest.skip("no CUDA device")
+
+
+def find_real_gpu() -> str:
+    """Return the GPU for what the processor cannot stand in for."""
+    device = find_gpu()
+    if device == "cpu":
+        pytest.skip("the processor cannot stand in for the GPU here")
+    return device

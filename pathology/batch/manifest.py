@@ -14,7 +14,7 @@ from pathology.acceptance.facts import Stated
 from pathology.errors import UsageError
 from pathology.pipeline import SlideRequest
 from pathology.runs import path_text
-from pathology.runs.csvfile import SAVE_WITH_COMMAS, wrong_separator
+from pathology.runs.csvfile import check_separator
 
 __all__ = ["MANIFEST_COLUMNS", "TRUTH_COLUMNS", "read_manifest", "read_stated"]
 
@@ -194,10 +194,7 @@ def _rows(path: Path, *, truth: bool) -> Iterator[_Row]:
 
 
 def _check_header(path: Path, header: list[str], *, truth: bool) -> None:
-    if separator := wrong_separator(header):
-        raise UsageError(
-            f"{path}: line 1: the columns are separated by {separator}", fix=SAVE_WITH_COMMAS
-        )
+    check_separator(header, where=f"{path}: line 1")
     columns = (*MANIFEST_COLUMNS, *TRUTH_COLUMNS) if truth else MANIFEST_COLUMNS
     known = ", ".join(columns)
     unknown = [name for name in header if name not in columns]

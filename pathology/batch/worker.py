@@ -90,7 +90,7 @@ def worker_main(
             send(Refused(kind=type(error), message=error.message, fix=error.fix))
             return
         send(Ready(devices=devices))
-        _Line(connection.recv, send, reader, devices[index]).serve()
+        _Line(connection.recv, send, reader).serve()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise SystemExit(EXIT_ORPHANED) from None
     except Exception as error:
@@ -117,10 +117,9 @@ class _Line:
         receive: Callable[[], Assignment | None],
         send: Callable[[FromWorker], None],
         reader: AnyReader,
-        device: str,
     ) -> None:
         self._receive, self._send, self._reader = receive, send, reader
-        self._from = _AHEAD_FROM["cpu" if device == "cpu" else "gpu"]
+        self._from = _AHEAD_FROM["cpu" if reader.device.startswith("cpu") else "gpu"]
         self._ahead: SlideAhead | None = None
 
     def serve(self) -> None:

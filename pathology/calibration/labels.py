@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pathology.calibration.samples import INTENSITY_RANKS, SlideKind
 from pathology.errors import UsageError
-from pathology.runs.csvfile import SAVE_WITH_COMMAS, wrong_separator
+from pathology.runs.csvfile import check_separator
 from pathology.stain.calibration import SCORES
 
 __all__ = ["LABEL_COLUMNS", "SlideLabel", "read_labels"]
@@ -112,10 +112,7 @@ def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def _check_header(path: Path, header: list[str]) -> None:
-    if separator := wrong_separator(header):
-        raise UsageError(
-            f"{path}: line 1: the columns are separated by {separator}", fix=SAVE_WITH_COMMAS
-        )
+    check_separator(header, where=f"{path}: line 1")
     known = ", ".join(LABEL_COLUMNS)
     twice = [name for name in header if header.count(name) > 1]
     if twice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pathology.config import Config
@@ -104,9 +105,8 @@ class SlideAhead:
         return self._thread.ident is not None
 
     def begin(self) -> None:
-        """Start, unless that has happened."""
-        if not self.begun:
-            self._thread.start()
+        """Start; once only."""
+        self._thread.start()
 
     def take(self, identity: SlideIdentity) -> Prepared | None:
         """Wait for the end and hand over what was prepared.
@@ -122,10 +122,7 @@ class SlideAhead:
             None where nothing was begun or could be prepared, where it was taken before, and where
             the file has changed since.
         """
-        if not self.begun:
-            return None
-        self._thread.join()
-        ready, self._ready = self._ready, None
+        ready = self._hand_over()
         if ready is not None and identity != self._identity:
             ready.slide.close()
             return None
@@ -133,17 +130,21 @@ class SlideAhead:
 
     def close(self) -> None:
         """Release the slide, if nobody has taken it."""
+        ready = self._hand_over()
+        if ready is not None:
+            ready.slide.close()
+
+    def _hand_over(self) -> Prepared | None:
+        """Wait for the end, and give away what is there."""
         if self.begun:
             self._thread.join()
-        if self._ready is not None:
-            self._ready.slide.close()
-            self._ready = None
+        ready, self._ready = self._ready, None
+        return ready
 
     def _work(self) -> None:
         try:
-            self._ready = self._prepare()
-        except Exception:  # noqa: BLE001 - the slide's own turn meets it again, and reports it
-            self._ready = None
+            with suppress(Exception):  # the slide's own turn meets it again, and reports it
+                self._ready = self._prepare()
         finally:
             self._on_end()
 

@@ -40,6 +40,7 @@ __all__ = [
     "reader_threads",
     "tile_row",
     "walk_tiles",
+    "windows_ahead",
 ]
 
 
@@ -203,7 +204,7 @@ def walk_tiles(
         grid,
         tiles,
         workers=reader_threads(config, reader.device),
-        queue_tiles=_windows_ahead(reader, config),
+        queue_tiles=windows_ahead(reader, config),
         want_context=reader.spec.context_halo_px > 0,
         tissue=finding.tissue,
         plan=reader.windows,
@@ -258,7 +259,7 @@ def reader_threads(config: Config, device: str) -> int:
     return min(max((cores or 1) - 2, _CPU_READERS), _MOST_READERS)
 
 
-def _windows_ahead(reader: AnyReader, config: Config) -> int:
+def windows_ahead(reader: AnyReader, config: Config) -> int:
     """Return how many windows to read ahead: the next batch, while every thread reads one more.
 
     With fewer, threads would stand idle whatever their number, and a GPU, which takes many windows

@@ -16,11 +16,12 @@ import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from pathology.errors import OutputError
+from pathology.errors import OutputError, UsageError
 
 __all__ = [
     "SAVE_WITH_COMMAS",
     "Cell",
+    "check_separator",
     "format_cell",
     "guard",
     "parse_csv",
@@ -176,10 +177,7 @@ def parse_rows(content: bytes, *, name: str) -> tuple[list[str], list[tuple[int,
     """
     lines = _split(content, name=name)
     columns = [column.strip() for column in lines[0]]
-    if separator := wrong_separator(columns):
-        raise OutputError(
-            f"{name}: row 1: the columns are separated by {separator}", fix=SAVE_WITH_COMMAS
-        )
+    check_separator(columns, where=f"{name}: row 1", error=OutputError)
     rows = []
     for number, line in enumerate(lines[1:], start=2):
         if any(field.strip() for field in line):
@@ -212,6 +210,29 @@ def wrong_separator(header: Sequence[str]) -> str | None:
     if len(header) != 1:
         return None
     return next((name for sign, name in _OTHER_SEPARATORS.items() if sign in header[0]), None)
+
+
+def check_separator(
+    header: Sequence[str], *, where: str, error: type[UsageError] = UsageError
+) -> None:
+    """Refuse a table whose columns are not separated by commas.
+
+    Parameters
+    ----------
+    header
+        As for :func:`wrong_separator`.
+    where
+        The file and its line, for the message.
+    error
+        What to raise.
+
+    Raises
+    ------
+    UsageError
+        Or ``error``, if something else separates them.
+    """
+    if separator := wrong_separator(header):
+        raise error(f"{where}: the columns are separated by {separator}", fix=SAVE_WITH_COMMAS)
 
 
 def _split(content: bytes, *, name: str) -> list[list[str]]:

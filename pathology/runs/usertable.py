@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pathology.errors import UsageError
-from pathology.runs.csvfile import SAVE_WITH_COMMAS, unguard, wrong_separator
+from pathology.runs.csvfile import check_separator, unguard
 
 __all__ = ["UserRow", "parse_user_csv", "parse_user_json"]
 
@@ -88,10 +88,7 @@ def parse_user_csv(content: bytes, *, name: str, columns: Sequence[str]) -> list
     try:
         reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
         header = [field.strip() for field in next(reader, [])]
-        if separator := wrong_separator(header):
-            raise UsageError(
-                f"{name}: line 1: the columns are separated by {separator}", fix=SAVE_WITH_COMMAS
-            )
+        check_separator(header, where=f"{name}: line 1")
         _check_columns(f"{name}: line 1", header, columns)
         for fields in reader:
             if not any(field.strip() for field in fields):

@@ -15,7 +15,7 @@ from pathology.synthesis import random_field_spec, render_field
 from pathology.tiling import TileBatch, TileSource, batches, lay_grid
 from pathology.types import U8Array
 from pathology.wsi.array import ArraySlide
-from tests.needs_gpu import find_gpu
+from tests.needs_gpu import find_gpu, find_real_gpu
 
 #: Side of a synthetic field, pixels of 0.5 µm: some 650 cells.
 SIDE_PX = 768
@@ -31,11 +31,9 @@ def device() -> str:
 
 
 @pytest.fixture
-def cuda(device: str) -> torch.device:
+def cuda() -> torch.device:
     """A real GPU, for what the processor cannot stand in for."""
-    if device == "cpu":
-        pytest.skip("the processor cannot stand in for the GPU here")
-    return torch.device(device)
+    return torch.device(find_real_gpu())
 
 
 @pytest.fixture(autouse=True)

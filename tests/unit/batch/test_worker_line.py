@@ -33,7 +33,7 @@ def serve(
     """Serve the slide a, beside which b may be opened; ``scores`` is told whether b is begun."""
     sent: list[FromWorker] = []
     tasks = iter([Assignment(job=job("a"), upcoming=job("b")), None])
-    line = _Line(lambda: next(tasks), sent.append, FakeModel(), "cpu")
+    line = _Line(lambda: next(tasks), sent.append, FakeModel())
 
     def score(given: Job, _: object, progress: Callable[[Progress], None], **__: object) -> object:
         progress(Progress(stage="score"))

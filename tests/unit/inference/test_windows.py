@@ -14,7 +14,7 @@ from pathology.cells import CellTable
 from pathology.config import load_config
 from pathology.inference import Engine, ModelManifest
 from pathology.tiling import TileBatch, TileGrid, TileWindow, WindowPlan, join_tiles, map_ahead
-from tests.needs_gpu import find_gpu
+from tests.needs_gpu import find_real_gpu
 from tests.unit.inference.conftest import WHITE, Field
 
 SETTINGS = ["inference.cpu_threads=2", "tiling.tile_px=128", "tiling.window_px=256"]
@@ -94,10 +94,9 @@ def test_threads_and_batches_change_nothing(
 def test_a_gpu_gives_the_same_from_two_threads(
     manifest: ModelManifest, blur_net: Callable[..., nn.Module], make_field: Callable[..., Field]
 ) -> None:
-    if find_gpu() == "cpu":
-        pytest.skip("the processor cannot stand in for the GPU here")
     settings = [*SETTINGS, "inference.cuda_precision=fp32"]
-    engine = Engine(blur_net(), manifest, load_config(overrides=settings), device="cuda:0")
+    config = load_config(overrides=settings)
+    engine = Engine(blur_net(), manifest, config, device=find_real_gpu())
     assert engine.windows.whole
     assert engine.streams == 2
     field = make_field(512, noise=12)

@@ -278,10 +278,20 @@ def _outline_peak(sampler: _Sampler, radii: Tensor, rays: _Rays) -> Tensor:
 def _cytoplasm_median(sampler: _Sampler, radii: Tensor, rays: _Rays) -> Tensor:
     along = radii[:, :, None] * rays.shares
     samples = sampler.sample(along * rays.x[:, None], along * rays.y[:, None]).flatten(1)
-    middle = samples.shape[1] // 2  # an even number of samples: the mean of the two in the middle
-    pair = [torch.kthvalue(samples, rank, dim=1).values for rank in (middle, middle + 1)]
-    median = (pair[0] + pair[1]) / 2
+    lower, upper = _middle_pair(samples)
+    median = (lower + upper) / 2
     return torch.round(median * (1 / CYTOPLASM_UNIT_OD)) * CYTOPLASM_UNIT_OD
+
+
+def _middle_pair(samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the two values in the middle of each row of an even number of samples."""
+    middle = samples.shape[1] // 2
+    if samples.device.type != "cpu":
+        lower = torch.kthvalue(samples, middle, dim=1).values
+        return lower, torch.kthvalue(samples, middle + 1, dim=1).values
+    # numpy's sort is written for vector instructions: a tenth of the time of two kthvalues.
+    ordered = torch.from_numpy(np.sort(samples.numpy(), axis=1))
+    return ordered[:, middle - 1], ordered[:, middle]
 
 
 class _Sampler:

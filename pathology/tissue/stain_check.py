@@ -24,7 +24,7 @@ from pathology.stain import StainMatrix, optical_density
 from pathology.stain.channels import channel_max, channel_min
 from pathology.tissue.hue import HueShares, measure_hue
 from pathology.tissue.spots import dot_densities, is_fine, nuclear_brown, tissue_pixels
-from pathology.types import FloatArray, U8Array
+from pathology.types import AnyArray, FloatArray, U8Array
 
 __all__ = ["StainCheck", "StainKind", "check_stain"]
 
@@ -83,7 +83,8 @@ class StainCheck:
         Share (0 to 1) of all brown that lies in round spots of the size of nuclei; NaN where there
         is no brown or no probe was fine enough.
     red_dots_per_mm2, black_dots_per_mm2
-        Dots of about 1 µm; NaN where no probe was fine enough.
+        Dots of about 1 µm; NaN where brown proves DAB, so that they are not counted, and where no
+        probe was fine enough.
     clipped_share
         Share (0 to 1) of tissue pixels at 0 or 1 in a channel.
     """
@@ -147,10 +148,11 @@ def check_stain(
             tally.add(seen)
     saturated = max(white) >= SATURATED
     check, hue = tally.result(stains, config, saturated=saturated)
-    red, black = dot_densities(
-        fields, white, stains, hue, pixel_um, tissue_px=tally.tissue_px, threads=threads
-    )
-    check = replace(check, red_dots_per_mm2=red, black_dots_per_mm2=black)
+    if check.brown_share < NO_BROWN:
+        red, black = dot_densities(
+            fields, white, stains, hue, pixel_um, tissue_px=tally.tissue_px, threads=threads
+        )
+        check = replace(check, red_dots_per_mm2=red, black_dots_per_mm2=black)
     grey = tally.spread <= GREY_SPREAD
     kind, reason = _conclude(check, hue, config, grey=grey, saturated=saturated)
     return replace(check, kind=kind, reason=reason)
@@ -179,11 +181,7 @@ def _conclude(
             f"{100 * check.pink_share:.0f} % of the stain is pink to red, off the plane of "
             f"haematoxylin and DAB (limit {100 * config.pink_max:.0f} %), as in an H&E section"
         )
-    if (
-        check.brown_share < NO_BROWN
-        and check.red_dots_per_mm2 > RED_DOTS_PER_MM2
-        and check.black_dots_per_mm2 > BLACK_DOTS_PER_MM2
-    ):
+    if check.red_dots_per_mm2 > RED_DOTS_PER_MM2 and check.black_dots_per_mm2 > BLACK_DOTS_PER_MM2:
         return "not_ihc", (
             f"{check.red_dots_per_mm2:.0f} red and {check.black_dots_per_mm2:.0f} black dots per "
             "mm² of tissue and no brown, as in chromogenic in-situ hybridisation"
@@ -240,28 +238,24 @@ def _look_at(
     field: U8Array, white: tuple[float, float, float], stains: StainMatrix, pixel_um: float
 ) -> _Field:
     """Measure one field."""
+    spread = int(np.quantile(channel_max(field).astype(np.int16) - channel_min(field), 0.999))
+    lowest = channel_min(field)
+    fine = is_fine(field, pixel_um)
+    factor = max(round(HUE_UM / pixel_um), 1) if fine else 1
+    field, pixel_um = _shrink(field, factor), pixel_um * factor
     od = optical_density(field, white)
     tissue = tissue_pixels(od, pixel_um)
-    tissue_px = int(np.count_nonzero(tissue))
-    clipped = int(np.count_nonzero(tissue & (channel_min(field) <= CLIPPED)))
-    spread = int(np.quantile(channel_max(field).astype(np.int16) - channel_min(field), 0.999))
     brown = (0.0, 0.0)
-    fine = is_fine(field, pixel_um)
-    if fine:
-        factor = max(round(HUE_UM / pixel_um), 1)
-        field = _shrink(field, factor)
-        od, pixel_um = optical_density(field, white), pixel_um * factor
-        tissue = tissue_pixels(od, pixel_um)
-        brown = nuclear_brown(od, stains, pixel_um=pixel_um)
     blueness = od[..., 0] - od[..., 2]
     if fine:
+        brown = nuclear_brown(od, stains, pixel_um=pixel_um)
         blueness = ndimage.uniform_filter(blueness, max(round(2.0 / pixel_um), 1))
     return _Field(
         # A channel at the bottom of the scale has lost the hue of its pixel.
         pixels=od[channel_min(field) > CLIPPED],
         blueness=blueness[tissue],
-        clipped=clipped,
-        tissue_px=tissue_px,
+        clipped=int(np.count_nonzero(_blocks(lowest <= CLIPPED, factor) & tissue[..., np.newaxis])),
+        tissue_px=factor**2 * int(np.count_nonzero(tissue)),
         spread=spread,
         brown=brown,
     )
@@ -316,11 +310,23 @@ class _Tally:
         return check, hue
 
 
+def _blocks(values: AnyArray, factor: int) -> AnyArray:
+    """Return (H / factor, W / factor, factor²): the pixels of each block; rests are cut off."""
+    rows, columns = values.shape[0] // factor, values.shape[1] // factor
+    cut = values[: rows * factor, : columns * factor]
+    blocks = cut.reshape(rows, factor, columns, factor).swapaxes(1, 2)
+    return blocks.reshape(rows, columns, factor**2)
+
+
 def _shrink(field: U8Array, factor: int) -> U8Array:
     """Average blocks of ``factor`` × ``factor`` pixels."""
     if factor < 2:
         return field
     rows, columns = field.shape[0] // factor, field.shape[1] // factor
-    cut = field[: rows * factor, : columns * factor].astype(np.float32)
-    blocks = cut.reshape(rows, factor, columns, factor, 3).mean(axis=(1, 3))
-    return np.asarray(np.rint(blocks), dtype=np.uint8)
+    cut = field[: rows * factor, : columns * factor]
+    # Sums of strided pictures: a fifth of the time of a mean over two axes of five, the same bits.
+    total = np.zeros((rows, columns, 3), dtype=np.float32)
+    for row in range(factor):
+        for column in range(factor):
+            total += cut[row::factor, column::factor]
+    return np.asarray(np.rint(total / factor**2), dtype=np.uint8)

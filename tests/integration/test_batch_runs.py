@@ -47,15 +47,20 @@ def journal(tmp_path: Path) -> Path:
 
 
 def start(*words: str | Path, **extra: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        her2_command(*words),
-        env=environment(**extra),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A group of its own, so that Ctrl-C reaches it and its workers alone.
-        start_new_session=True,
-    )
+    # Where these tests are a background job, Ctrl-C is ignored, and would be by the command too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            her2_command(*words),
+            env=environment(**extra),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A group of its own, so that Ctrl-C reaches it and its workers alone.
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def wait_for(journal: Path, word: str, *, count: int = 1) -> None:

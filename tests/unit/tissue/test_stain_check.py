@@ -19,7 +19,7 @@ from pathology.synthesis.scene import glass
 from pathology.synthesis.spec import Appearance
 from pathology.tissue import StainCheck, check_stain
 from pathology.tissue.hue import HueShares
-from pathology.tissue.stain_check import _other_dye
+from pathology.tissue.stain_check import _blocks, _other_dye, _shrink
 from pathology.types import U8Array
 
 CONFIG = load_config().stain
@@ -140,6 +140,23 @@ def test_in_situ_hybridisation_is_refused_by_its_dots() -> None:
     assert np.isnan(check(rgb, look, pixel_um=1.0).red_dots_per_mm2)
 
 
+def test_dots_are_not_counted_where_brown_proves_dab() -> None:
+    look = Appearance()
+    assert check(picture(look, dab=0.0), look).red_dots_per_mm2 >= 0
+    assert np.isnan(check(picture(look, dab=0.6), look).red_dots_per_mm2)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_blocks_are_averaged_and_counted_as_one_would_by_hand(factor: int) -> None:
+    field = np.random.default_rng(factor).integers(0, 256, (11, 14, 3), dtype=np.uint8)
+    small, low = _shrink(field, factor), _blocks(field[..., 0] < 99, factor)
+    assert small.shape[:2] == low.shape[:2] == (11 // factor, 14 // factor)
+    for row, column in np.ndindex(low.shape[:2]):
+        block = field[row * factor : (row + 1) * factor, column * factor : (column + 1) * factor]
+        assert (small[row, column] == np.rint(block.mean(axis=(0, 1), dtype=np.float64))).all()
+        assert sorted(low[row, column]) == sorted((block[..., 0] < 99).ravel())
+
+
 @pytest.mark.parametrize(("in_nuclei", "high"), [(True, 1.0), (False, 0.3)])
 def test_brown_nuclei_are_told_from_brown_membranes(in_nuclei: bool, high: float) -> None:
     look = Appearance()
@@ -181,6 +198,7 @@ def test_of_two_limits_the_one_exceeded_further_is_named() -> None:
 
 def test_threads_do_not_change_what_is_found() -> None:
     values = np.random.default_rng(5).integers(60, 250, size=(5, 64, 64, 3), dtype=np.uint8)
+    values[..., 2] = 245  # nothing is brown: dots are counted
     one, three = (
         check_stain(list(values), (245.0, 244.0, 246.0), CONFIG, pixel_um=MPP, threads=threads)
         for threads in (1, 3)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pathology.cli.display import outcome
-from pathology.report import guideline_notes
+from pathology.report import guideline_notes, reason_words
 from pathology.runs import RunOrigin, SlideResult
 
 __all__ = ["print_changes", "print_results", "stdout_console", "summary_line"]
@@ -22,7 +22,7 @@ _PIPE_WIDTH = 120
 
 
 def print_results(results: Sequence[SlideResult], *, console: Console | None = None) -> None:
-    """Print one line per slide, then what went wrong, then the counts.
+    """Print one line per slide, then what went wrong, the counts, and what can be done.
 
     Parameters
     ----------
@@ -49,6 +49,7 @@ def print_results(results: Sequence[SlideResult], *, console: Console | None = N
     console.print(table)
     _print_failures(console, [item for item in results if item.status == "failed"])
     console.print(summary_line(results), markup=False, highlight=False, soft_wrap=True)
+    _print_remedies(console, [item for item in results if item.status == "not_scorable"])
     for text in guideline_notes(results):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     if any(_EVERYWHERE in result.flags and result.ihc_score for result in results):
@@ -136,3 +137,10 @@ def _print_failures(console: Console, failed: Sequence[SlideResult]) -> None:
                 if text:
                     console.print(f"    {text}", markup=False, highlight=False, soft_wrap=True)
     console.print()
+
+
+def _print_remedies(console: Console, refused: Sequence[SlideResult]) -> None:
+    """Say once for each reason what can be done about it."""
+    for code in sorted({str(code) for result in refused for code in result.reasons}):
+        text = f"  {code}: {reason_words(code).fix}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -49,7 +49,8 @@ def no_tissue(name: str) -> SlideResult:
 def test_the_table_tells_scores_reasons_errors_and_counts() -> None:
     stream = io.StringIO()
     error = {"message": "b.svs: the file is empty", "fix": "Copy it again [now]."}
-    results = [scored("a"), failed("b", "unreadable", error=error), no_tissue("c")]
+    refused = [no_tissue("c"), no_tissue("d")]
+    results = [scored("a"), failed("b", "unreadable", error=error), *refused]
     print_results(results, console=Console(file=stream, width=120))
     text = stream.getvalue()
     assert "3+" in text
@@ -57,9 +58,11 @@ def test_the_table_tells_scores_reasons_errors_and_counts() -> None:
     assert "complete_intense; 12.3 pp from the cut-off; few blocks" in text
     assert "b.svs [unreadable]" in text  # brackets are text, not markup
     assert "Copy it again [now]." in text
-    assert text.splitlines()[-1] == (
-        "3 slides: 1 scored, 1 not scorable (no_tissue 1), 1 failed (unreadable 1)"
-    )
+    # What can be done is said once for a reason, not for each slide.
+    assert text.splitlines()[-2:] == [
+        "4 slides: 1 scored, 2 not scorable (no_tissue 2), 1 failed (unreadable 1)",
+        "  no_tissue: Look at overview.png; if there is tissue, mark it with `--regions`.",
+    ]
 
 
 def test_counts_of_nothing() -> None:

@@ -13,20 +13,29 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
 __all__ = ["STAGES", "ReaderUsage", "SlideTiming", "Stage", "Stopwatch", "peak_memory_bytes"]
 
-#: What a slide goes through. ``read``, ``transfer``, ``network`` and ``cells`` run beside each
-#: other, each in one or more threads; the others come one after the other. In a folder of slides
-#: ``open`` and ``tissue`` of the next slide run beside the last stages of the present one; they
-#: count where they belong, and then stages can add up to more than the wall time.
+#: What a slide goes through. ``read``, ``transfer``, ``network``, ``cells`` and ``tables`` run
+#: beside each other, each in one or more threads; the others come one after the other. In a folder
+#: of slides ``open`` and ``tissue`` of the next slide run beside the last stages of the present
+#: one; they count where they belong, and then stages can add up to more than the wall time.
 Stage = Literal[
     "open", "tissue", "read", "transfer", "network", "cells", "tables", "score", "pictures"
 ]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
-#: Stages that run in the threads of the tile reader and of the engine; see ``SlideTiming.threads``.
-_THREADED: Final = frozenset({"read", "transfer", "network", "cells"})
+#: Whose threads a stage runs in, where it has more than one; see ``SlideTiming.threads``.
+_THREADS_OF: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "read": "read",
+        "transfer": "engine",
+        "network": "engine",
+        "cells": "engine",
+        "tables": "tables",
+    }
+)
 #: A stage that is busy for less than this share of the time does not explain it.
 _BOUND_SHARE: Final = 0.5
 
@@ -133,7 +142,8 @@ class SlideTiming:
     seconds
         Seconds by stage, summed over threads.
     threads
-        How many threads shared a stage: ``read``, and ``engine`` for the others beside it.
+        How many threads shared a stage: ``read``; ``engine`` for what is done on the device; and
+        ``tables`` for those that judge what was found, with the one that takes it up.
     tissue_mm2, tiles, megapixels
         What was read: tissue in mm², tiles, and 10^6 pixels of the model's pixel size.
     peak_bytes
@@ -168,9 +178,7 @@ class SlideTiming:
 
     def busy(self, stage: Stage) -> float:
         """Return the share of the time, 0 to 1, in which a stage kept all its threads busy."""
-        threads = 1
-        if stage in _THREADED:
-            threads = self.threads.get("read" if stage == "read" else "engine", 1)
+        threads = self.threads.get(_THREADS_OF.get(stage, ""), 1)
         spent = self.seconds.get(stage, 0.0) / max(threads, 1)
         return min(1.0, spent / self.wall_s) if self.wall_s > 0 else 0.0
 

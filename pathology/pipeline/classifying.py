@@ -15,7 +15,8 @@ from pathology.errors import ReasonCode
 from pathology.geometry import Box0, Spacing
 from pathology.pipeline.areas import evaluable_area, inside
 from pathology.pipeline.gathered import TileReading
-from pathology.pipeline.reading import read_all_tiles, tile_row, walk_tiles
+from pathology.pipeline.intake import tile_row
+from pathology.pipeline.reading import read_all_tiles, walk_tiles
 from pathology.runs import CellWriter, TileRow
 from pathology.scoring import (
     TILE_CLASSES,
@@ -221,26 +222,61 @@ def classify_all_tiles(
         tumour_drawn=regions is not None and regions.has_tumour,
         watch=watch or Stopwatch(),
     )
-    area, names = evaluable_area(finding), TILE_CLASSES[reader.outputs]
-
-    def take(batch: TileBatch, calls: TileCalls) -> Iterable[TileRow]:
-        codes = calls.codes(tumour_min=config.cells.tumour_min)
-        patterns = tile_patterns(codes, reader.outputs)
-        cores = [tile.core for tile in batch.tiles]
-        counts, in_situ = judge_tiles(cores, finding.tissue, area, regions)
-        reading.class_counts.update(names[code] for code in codes.tolist())
-        reading.n_in_situ += int(np.count_nonzero((patterns >= 0) & in_situ))
-        for tile, pattern, counting in zip(
-            batch.tiles, patterns.tolist(), counts.tolist(), strict=True
-        ):
-            columns = counted_as(pattern, counting=counting)
-            yield tile_row(tile, status="ok", n_cells=1, **columns)
-
+    intake = _CallIntake(
+        reading=reading,
+        finding=finding,
+        area=evaluable_area(finding),
+        regions=regions,
+        config=config,
+    )
     walk_tiles(
-        slide, finding, grid, reader, reading, reader.classify, take,
+        slide, finding, grid, reader, reading, reader.classify, intake,
         config=config, advance=advance,
     )  # fmt: skip
     return reading
+
+
+@dataclass(frozen=True, kw_only=True)
+class _JudgedCalls:
+    """Hold what the tiles of a batch were called, and what follows."""
+
+    names: Sequence[str]
+    n_in_situ: int
+    rows: Sequence[TileRow]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _CallIntake:
+    """Take up what the tiles of one slide were called."""
+
+    reading: ClassifiedTiles
+    finding: TissueFinding
+    area: TissueMask
+    regions: Regions | None
+    config: Config
+
+    def judge(self, batch: TileBatch, calls: TileCalls, /) -> _JudgedCalls:
+        """Judge the tiles of a batch; nothing of the slide changes."""
+        outputs = self.reading.outputs
+        codes = calls.codes(tumour_min=self.config.cells.tumour_min)
+        patterns = tile_patterns(codes, outputs)
+        cores = [tile.core for tile in batch.tiles]
+        counts, in_situ = judge_tiles(cores, self.finding.tissue, self.area, self.regions)
+        called = zip(batch.tiles, patterns.tolist(), counts.tolist(), strict=True)
+        return _JudgedCalls(
+            names=[TILE_CLASSES[outputs][code] for code in codes.tolist()],
+            n_in_situ=int(np.count_nonzero((patterns >= 0) & in_situ)),
+            rows=[
+                tile_row(tile, status="ok", n_cells=1, **counted_as(pattern, counting=counting))
+                for tile, pattern, counting in called
+            ],
+        )
+
+    def take(self, judged: _JudgedCalls, /) -> Sequence[TileRow]:
+        """Add them to the slide."""
+        self.reading.class_counts.update(judged.names)
+        self.reading.n_in_situ += judged.n_in_situ
+        return judged.rows
 
 
 def judge_tiles(

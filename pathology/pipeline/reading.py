@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from pathology.cells.gains import off_scale_kinds
 from pathology.cells.reader import AnyReader, TileReader
-from pathology.cells.table import CellTable
 from pathology.config import Config
 from pathology.pipeline.areas import evaluable_area
-from pathology.pipeline.counting import TileSums, judge_cells, look_around, sum_tiles
 from pathology.pipeline.gathered import TileReading
+from pathology.pipeline.intake import CellIntake, Intake, tile_row
 from pathology.runs import CellWriter, TileRow
 from pathology.tiling import (
     TileBatch,
@@ -36,40 +34,23 @@ from pathology.wsi.slide import Slide
 __all__ = [
     "TileReading",
     "failed_row",
+    "judge_threads",
     "read_all_tiles",
     "reader_threads",
-    "tile_row",
     "walk_tiles",
     "windows_ahead",
 ]
 
 
 Found = TypeVar("Found")
+Judged = TypeVar("Judged")
 
 #: Reader threads on the CPU, where the network needs every core: more gain nothing.
 _CPU_READERS = 2
 #: Most reader threads for one GPU where nobody gives a number: of several GPUs each has so many.
 _MOST_READERS = 16
-
-
-def _sums(counted: CellTable) -> TileSums:
-    """Add up the cells of one tile."""
-    return sum_tiles(
-        np.zeros(counted.n, dtype=np.int64),
-        1,
-        intensity=counted.intensity,
-        complete=counted.complete,
-        membrane_od=counted.membrane_od,
-        area_um2=counted.area_um2,
-    )
-
-
-def tile_row(tile: TileRef, **columns: Any) -> TileRow:
-    """Return the row of a tile with its place; all but its share of tissue is given."""
-    core = tile.core
-    place = {"x_px": core.x, "y_px": core.y, "width_px": core.width, "height_px": core.height}
-    # The share of tissue of a tile that was read is filled in by walk_tiles.
-    return TileRow(**{"tile_id": tile.tile_id, **place, "tissue_fraction": 0.0, **columns})
+#: Focus and counts take some 0.05 s of a core per mm² (docs/performance.md), a GPU 0.02 s or less.
+_GPU_JUDGES = 4
 
 
 def failed_row(tile: TileRef, fraction: float) -> TileRow:
@@ -119,40 +100,15 @@ def read_all_tiles(
     """
     drawn = regions is not None and regions.has_tumour
     reading = TileReading(spacing=grid.spacing, tumour_drawn=drawn, watch=watch or Stopwatch())
-    area = evaluable_area(finding)
-
-    def take(batch: TileBatch, tables: list[CellTable]) -> Iterable[TileRow]:
-        for tile, found in zip(batch.tiles, tables, strict=True):
-            classes, counts = judge_cells(
-                found.x_um,
-                found.y_um,
-                found.cell_class,
-                area=area,
-                regions=regions,
-                spacing=grid.spacing,
-            )
-            cells = replace(found, cell_class=classes)
-            writer.write(cells, evaluable=counts)
-            counted = cells.take(counts)
-            sums = _sums(counted)
-            reading.add_classes(classes)
-            reading.add_off_scale(off_scale_kinds(counted.ray_od, counted.cytoplasm_od, config))
-            reading.add_evaluable(vars(counted), sums)
-            if not drawn:
-                around = look_around(
-                    cells.x_um,
-                    cells.y_um,
-                    counts,
-                    cells.tumour_probability,
-                    area=area,
-                    spacing=grid.spacing,
-                    params=config.scoring,
-                )
-                reading.add_around(*around)
-            yield tile_row(tile, status="ok", n_cells=cells.n, **sums.columns(0))
-
+    intake = CellIntake(
+        reading=reading,
+        writer=writer,
+        area=evaluable_area(finding),
+        regions=regions,
+        config=config,
+    )
     walk_tiles(
-        slide, finding, grid, reader, reading, reader.read, take,
+        slide, finding, grid, reader, reading, reader.read, intake,
         config=config, advance=advance,
     )  # fmt: skip
     return reading
@@ -165,15 +121,16 @@ def walk_tiles(
     reader: AnyReader,
     reading: TileReading,
     read: Callable[[TileBatch], Found],
-    take: Callable[[TileBatch, Found], Iterable[TileRow]],
+    intake: Intake[Found, Judged],
     *,
     config: Config,
     advance: Callable[[float, float], None],
 ) -> None:
     """Take every tile with enough tissue to a function, and gather the rows and the failures.
 
-    Three things go on at once: threads read windows, other threads work on those that were read
-    (``reader.streams`` at a time), and this thread takes up what was found, in order.
+    Four things go on at once: threads read windows, other threads work on those that were read
+    (``reader.streams`` at a time), others judge what was found, and this thread takes it up, in
+    order.
 
     Parameters
     ----------
@@ -184,9 +141,9 @@ def walk_tiles(
         what it found.
     read
         Works on a batch; called in threads.
-    take
-        Gives one row for each tile of a batch, from what ``read`` returned; called in this thread,
-        in the order of the batches. Tissue and focus are filled in here.
+    intake
+        Judges what ``read`` returned, in threads, and gives one row for each tile of a batch, in
+        this thread and in the order of the batches. Tissue and focus are filled in here.
     """
     tiles = select_tiles(grid, finding.tissue, min_fraction=config.tissue.min_tile_fraction)
     fractions = _fractions(tiles, finding.tissue)
@@ -210,19 +167,24 @@ def walk_tiles(
         plan=reader.windows,
     )
 
-    def work(batch: TileBatch) -> tuple[TileBatch, Found, list[float | None]]:
-        return batch, read(batch), _focus(batch)
+    def work(batch: TileBatch) -> tuple[TileBatch, Found]:
+        return batch, read(batch)
+
+    def judge(worked: tuple[TileBatch, Found]) -> tuple[Judged, list[float | None]]:
+        with reading.watch.timed("tables"):
+            return intake.judge(*worked), _focus(worked[0])
 
     advance(0.0, total_mm2)
     images = iter(source)
     groups = batches(images, reader.batch_size, finding.white_point, grid, on_failed=failed)
-    streams = reader.streams
+    streams, judges = reader.streams, judge_threads(reader.device)
     found = map_ahead(work, groups, threads=streams, ahead=streams + 1, name="tile-engine")
+    judged = map_ahead(judge, found, threads=judges, ahead=judges, name="tile-judge")
     # Closed here, not when nobody needs them any more: after an error no thread may read on.
-    with closing(images), closing(found):
-        for batch, answer, focus in found:
+    with closing(images), closing(found), closing(judged):
+        for answer, focus in judged:
             with reading.watch.timed("tables"):
-                for row, sharpness in zip(take(batch, answer), focus, strict=True):
+                for row, sharpness in zip(intake.take(answer), focus, strict=True):
                     fraction = fractions[row.tile_id]
                     reading.rows.append(replace(row, focus=sharpness, tissue_fraction=fraction))
                     done_mm2 += fraction * pixel_mm2
@@ -257,6 +219,22 @@ def reader_threads(config: Config, device: str) -> int:
         return _CPU_READERS
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(max((cores or 1) - 2, _CPU_READERS), _MOST_READERS)
+
+
+def judge_threads(device: str) -> int:
+    """Return how many threads judge what was found, beside the model's own.
+
+    Parameters
+    ----------
+    device
+        Where the model runs.
+
+    Examples
+    --------
+    >>> judge_threads("cpu"), judge_threads("cuda:1")
+    (1, 4)
+    """
+    return 1 if device.startswith("cpu") else _GPU_JUDGES
 
 
 def windows_ahead(reader: AnyReader, config: Config) -> int:

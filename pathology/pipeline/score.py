@@ -17,7 +17,7 @@ from pathology.pipeline.guided import check_guideline
 from pathology.pipeline.notes import Notes
 from pathology.pipeline.pictures import write_pictures
 from pathology.pipeline.quality import judge_quality
-from pathology.pipeline.reading import reader_threads
+from pathology.pipeline.reading import judge_threads, reader_threads
 from pathology.pipeline.request import Progress, SlideRequest, slide_identity
 from pathology.provenance import SlideIdentity
 from pathology.report import Backdrop, draw_overview
@@ -251,6 +251,7 @@ class _Job:
             threads={
                 "read": reader_threads(self.config, self.reader.device),
                 "engine": self.reader.streams,
+                "tables": judge_threads(self.reader.device) + 1,
             },
             tissue_mm2=self.tissue_mm2,
             tiles=self.tiles,

@@ -18,7 +18,7 @@ from pathology.pipeline.classifying import (
     judge_tiles,
     tile_evidence,
 )
-from pathology.pipeline.reading import tile_row
+from pathology.pipeline.intake import tile_row
 from pathology.runs import TileRow
 from pathology.tiling import InputSpec, TileRef, lay_grid
 from pathology.tissue import RegionKind, Regions, TissueMask

@@ -70,7 +70,8 @@ def study_cohort(
     UsageError
         If the table is wrong, naming row and column, or the folder cannot be written.
     """
-    columns, rows = read_patient_rows(table)
+    given = read_patient_rows(table)
+    rows = [(row.row, row.cells) for row in given.rows]
     markers = (options.cutoff.marker,) if options.cutoff else ()
     run = None
     if results is not None:
@@ -80,7 +81,7 @@ def study_cohort(
             )
             for case, found in read_case_scores(results, numbers=markers).items()
         }
-    cohort = parse_cohort(str(table), columns, rows, biomarkers=markers, run=run)
+    cohort = parse_cohort(given.file, given.columns, rows, biomarkers=markers, run=run)
     study = run_study(cohort, options)
     return _write(study, table, out, options)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pathology.cells.gains import off_scale_kinds
 from pathology.cells.reader import AnyReader, TileReader
@@ -119,43 +120,63 @@ def read_all_tiles(
     """
     drawn = regions is not None and regions.has_tumour
     reading = TileReading(spacing=grid.spacing, tumour_drawn=drawn, watch=watch or Stopwatch())
-    area = evaluable_area(finding)
+    intake = _CellIntake(
+        reading=reading,
+        writer=writer,
+        area=evaluable_area(finding),
+        regions=regions,
+        config=config,
+    )
+    walk_tiles(
+        slide, finding, grid, reader, reading, reader.read, intake.take,
+        config=config, advance=advance,
+    )  # fmt: skip
+    return reading
 
-    def take(batch: TileBatch, tables: list[CellTable]) -> Iterable[TileRow]:
+
+@dataclass(frozen=True, kw_only=True)
+class _CellIntake:
+    """Take up the cells of tiles: into the table, and what the score needs into the reading."""
+
+    reading: TileReading
+    writer: CellWriter
+    area: TissueMask
+    regions: Regions | None
+    config: Config
+
+    def take(self, batch: TileBatch, tables: list[CellTable]) -> Iterator[TileRow]:
         for tile, found in zip(batch.tiles, tables, strict=True):
             classes, counts = judge_cells(
                 found.x_um,
                 found.y_um,
                 found.cell_class,
-                area=area,
-                regions=regions,
-                spacing=grid.spacing,
+                area=self.area,
+                regions=self.regions,
+                spacing=self.reading.spacing,
             )
             cells = replace(found, cell_class=classes)
-            writer.write(cells, evaluable=counts)
+            self.writer.write(cells, evaluable=counts)
             counted = cells.take(counts)
             sums = _sums(counted)
-            reading.add_classes(classes)
-            reading.add_off_scale(off_scale_kinds(counted.ray_od, counted.cytoplasm_od, config))
-            reading.add_evaluable(vars(counted), sums)
-            if not drawn:
-                around = look_around(
-                    cells.x_um,
-                    cells.y_um,
-                    counts,
-                    cells.tumour_probability,
-                    area=area,
-                    spacing=grid.spacing,
-                    params=config.scoring,
-                )
-                reading.add_around(*around)
+            off_scale = off_scale_kinds(counted.ray_od, counted.cytoplasm_od, self.config)
+            self.reading.add_classes(classes)
+            self.reading.add_off_scale(off_scale)
+            self.reading.add_evaluable(vars(counted), sums)
+            if not self.reading.tumour_drawn:
+                self._add_around(cells, counts)
             yield tile_row(tile, status="ok", n_cells=cells.n, **sums.columns(0))
 
-    walk_tiles(
-        slide, finding, grid, reader, reading, reader.read, take,
-        config=config, advance=advance,
-    )  # fmt: skip
-    return reading
+    def _add_around(self, cells: CellTable, counts: NDArray[np.bool_]) -> None:
+        around = look_around(
+            cells.x_um,
+            cells.y_um,
+            counts,
+            cells.tumour_probability,
+            area=self.area,
+            spacing=self.reading.spacing,
+            params=self.config.scoring,
+        )
+        self.reading.add_around(*around)
 
 
 def walk_tiles(
@@ -199,16 +220,7 @@ def walk_tiles(
         reading.failures[image.error] += 1
 
     before = reader.usage
-    source = TileSource(
-        slide,
-        grid,
-        tiles,
-        workers=reader_threads(config, reader.device),
-        queue_tiles=windows_ahead(reader, config),
-        want_context=reader.spec.context_halo_px > 0,
-        tissue=finding.tissue,
-        plan=reader.windows,
-    )
+    source = _source(slide, finding, grid, tiles, reader, config)
 
     def work(batch: TileBatch) -> tuple[TileBatch, Found, list[float | None]]:
         return batch, read(batch), _focus(batch)
@@ -231,6 +243,27 @@ def walk_tiles(
     reading.watch.add("read", source.watch.seconds["read"])
     # Failed tiles come along while batches fill up; the table is in grid order whatever the batch.
     reading.rows.sort(key=lambda item: item.tile_id)
+
+
+def _source(
+    slide: Slide,
+    finding: TissueFinding,
+    grid: TileGrid,
+    tiles: Sequence[TileRef],
+    reader: AnyReader,
+    config: Config,
+) -> TileSource:
+    """Return what reads the windows of tiles, as wide and as far ahead as the reader wants them."""
+    return TileSource(
+        slide,
+        grid,
+        tiles,
+        workers=reader_threads(config, reader.device),
+        queue_tiles=windows_ahead(reader, config),
+        want_context=reader.spec.context_halo_px > 0,
+        tissue=finding.tissue,
+        plan=reader.windows,
+    )
 
 
 def reader_threads(config: Config, device: str) -> int:

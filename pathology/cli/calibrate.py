@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pathology.cli.options import ReplaceFileOption
+
 if TYPE_CHECKING:
     from datetime import date
 
@@ -85,7 +87,7 @@ def calibrate(
             help="Keep file names and slide ids in both files; they may identify patients.",
         ),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    force: ReplaceFileOption = False,
 ) -> None:
     """Fit how dark a laboratory stains, and the limit of blank, to slides that people scored.
 

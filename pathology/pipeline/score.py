@@ -48,17 +48,6 @@ __all__ = ["score_slide"]
 
 #: Above this pixel size a 1+ membrane, 0.64 µm wide (PMC5848460), covers less than two pixels.
 COARSE_UM_PER_PX = 0.35
-#: What a manifest says of a slide, carried into its result.
-_METADATA = (
-    "case_id",
-    "block_id",
-    "specimen_type",
-    "site",
-    "assay",
-    "stain_run",
-    "expected_score",
-    "index_block",
-)
 
 
 def score_slide(
@@ -182,8 +171,7 @@ class _Job:
             slide_id=folder.slide_id,
             path=request.name,
             known={
-                **{name: getattr(request, name) or None for name in _METADATA},
-                "role": request.role,
+                **request.stated,
                 "config_hash": config.hash,
                 "guideline": config.scoring.guideline,
                 "model": reader.name,

@@ -13,6 +13,7 @@ from pathology.acceptance.expected import ExpectedOutcome
 from pathology.config import Config
 from pathology.errors import OutputError
 from pathology.provenance import sha256_file
+from pathology.runs.atomic import make_folder
 from pathology.scoring.counts import PatternCounts
 from pathology.synthesis import SyntheticSlide, render_slide, write_slide
 from pathology.synthesis.scored import true_score
@@ -82,13 +83,7 @@ def make_slides(
     OutputError
         If a file cannot be written, or the truth of a slide has another score than it was made for.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be made ({error.strerror or error})",
-            fix="Name a folder that you may write to.",
-        ) from error
+    make_folder(folder, fix="Name a folder that you may write to.")
     truths = []
     for number, planned in enumerate(criteria.synthetic.slides):
         path = folder / f"{planned.name}.tif"

@@ -130,32 +130,35 @@ def _one(
         )
     )
     drawn = resample(terms[asked], patient[asked], bootstrap)
-
-    def table(sums: AnyArray, first: int) -> AnyArray:
-        return sums[..., first : first + _N * _N].reshape(*sums.shape[:-1], _N, _N)[..., 1:, 1:]
-
-    def overall(sums: AnyArray, first: int) -> AnyArray:
-        found = table(sums, first)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(np.trace(found, axis1=-2, axis2=-1) / found.sum(axis=(-2, -1)))
-
-    def share(sums: AnyArray, above: int) -> AnyArray:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(sums[..., above] / sums[..., 2 * TABLE_TERMS])
-
-    theirs, ours = 0, TABLE_TERMS
+    theirs, ours, all_asked = 0, TABLE_TERMS, 2 * TABLE_TERMS
     return LeaveOneOut(
         reader=name,
         flow=_flow(reader, program, panel, tied),
-        reader_overall=drawn.estimate(lambda sums: overall(sums, theirs)),
-        program_overall=drawn.estimate(lambda sums: overall(sums, ours)),
-        difference=drawn.estimate(lambda sums: overall(sums, ours) - overall(sums, theirs)),
-        reader_kappa=drawn.estimate(lambda sums: cohen_kappa(table(sums, theirs), "quadratic")),
-        program_kappa=drawn.estimate(lambda sums: cohen_kappa(table(sums, ours), "quadratic")),
-        reader_unscored=drawn.estimate(lambda sums: share(sums, 2 * TABLE_TERMS + 1)),
-        program_unscored=drawn.estimate(lambda sums: share(sums, 2 * TABLE_TERMS + 2)),
+        reader_overall=drawn.estimate(lambda sums: _overall(sums, theirs)),
+        program_overall=drawn.estimate(lambda sums: _overall(sums, ours)),
+        difference=drawn.estimate(lambda sums: _overall(sums, ours) - _overall(sums, theirs)),
+        reader_kappa=drawn.estimate(lambda sums: cohen_kappa(_table(sums, theirs), "quadratic")),
+        program_kappa=drawn.estimate(lambda sums: cohen_kappa(_table(sums, ours), "quadratic")),
+        reader_unscored=drawn.estimate(lambda sums: _share(sums, all_asked + 1, all_asked)),
+        program_unscored=drawn.estimate(lambda sums: _share(sums, all_asked + 2, all_asked)),
         slides_unscored=int(asked.sum()),
     )
+
+
+def _table(sums: AnyArray, first: int) -> AnyArray:
+    """Return the table of two readers that begins at a column, scores only."""
+    return sums[..., first : first + _N * _N].reshape(*sums.shape[:-1], _N, _N)[..., 1:, 1:]
+
+
+def _overall(sums: AnyArray, first: int) -> AnyArray:
+    found = _table(sums, first)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.trace(found, axis1=-2, axis2=-1) / found.sum(axis=(-2, -1)))
+
+
+def _share(sums: AnyArray, above: int, below: int) -> AnyArray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(sums[..., above] / sums[..., below])
 
 
 def _flow(reader: AnyArray, program: AnyArray, panel: AnyArray, tied: BoolArray) -> Flow:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathology.batch.execution import ExecutorKind, parse_executor
+from pathology.batch.folder_run import TablesError
 from pathology.batch.inputs import Inputs, Shard, collect_inputs
 from pathology.batch.observer import Observer, SilentObserver
 from pathology.batch.planning import PlannedSlide, Speed, plan_slides, speed
 from pathology.batch.readers import BundleFactory, ReaderFactory, make_factory
 from pathology.batch.rescore import rescore_run
-from pathology.batch.run import TablesError, score_folder
+from pathology.batch.run import score_folder
 
 __all__ = [
     "BundleFactory",

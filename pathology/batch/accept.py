@@ -30,14 +30,14 @@ from pathology.batch.manifest import read_stated
 from pathology.batch.observer import Observer
 from pathology.batch.readers import ReaderFactory, make_factory
 from pathology.batch.run import score_folder
-from pathology.config import Config, load_config
+from pathology.config import Config
 from pathology.errors import PathologyError, UsageError
 from pathology.provenance import versions
 from pathology.report.acceptance import write_acceptance
 from pathology.runs import now, read_run_info
 from pathology.runs.layout import RESULTS_CSV
 from pathology.scoring import load_guideline
-from pathology.stain.calibration import CALIBRATED_KEYS
+from pathology.stain.calibrating import drop_calibration
 
 __all__ = ["AcceptRequest", "accept_site"]
 
@@ -143,7 +143,10 @@ def accept_site(
     factory.devices(request.devices[0])  # before minutes of making slides
     _check_against(request)
     sets = list(_sets(request, tell))
-    evidence = tuple(_read_set(request, item, factory, watch, tell) for item in sets)
+    evidence = tuple(
+        _SetReader(request=request, item=item, factory=factory, watch=watch, tell=tell).read()
+        for item in sets
+    )
     verdicts: list[Verdict] = []
     for found in evidence:
         verdicts += judge_set(found, request.criteria)
@@ -199,69 +202,75 @@ def _uncalibrated(config: Config) -> Config:
             f"guideline {config.scoring.guideline}: the synthetic slides show breast tissue",
             fix="Give --no-synthetic and a manifest.",
         )
-    if config.calibration is None:
-        return config
-    default = load_config().measurement
-    cutoffs = {name: getattr(default, name) for name in CALIBRATED_KEYS}
-    measurement = config.measurement.model_copy(update=cutoffs)
-    return config.model_copy(update={"calibration": None, "measurement": measurement})
+    return config if config.calibration is None else drop_calibration(config)
 
 
-def _read_set(
-    request: AcceptRequest,
-    item: _Set,
-    factory: ReaderFactory,
-    watch: Watch,
-    tell: Callable[[str], None],
-) -> SetEvidence:
-    """Score one set on every device, and once more on the first."""
-    folder = request.out / RUNS / item.name
-    criteria = request.criteria
+@dataclass(frozen=True, kw_only=True)
+class _SetReader:
+    """Scores one set of slides on every device, and once more on the first."""
 
-    def score(device: str, suffix: str = "") -> Path:
-        place = folder / (_plain(device) + suffix)
-        with watch(f"{item.name} slides, {device}{suffix.replace('-', ', ')}") as observer:
+    request: AcceptRequest
+    item: _Set
+    factory: ReaderFactory
+    watch: Watch
+    tell: Callable[[str], None]
+
+    def read(self) -> SetEvidence:
+        request, item, criteria = self.request, self.item, self.request.criteria
+        first = request.devices[0]
+        main = self._score(first)
+        facts = gather_facts(
+            main,
+            near_pp=criteria.near_cutoff_pp,
+            match_um=criteria.match_um,
+            stated=item.stated,
+            synthetic=item.truths,
+        )
+        repeat = None
+        if request.repeat:
+            repeat = self._compare(main, self._score(first, _REPEAT), "repeat")
+        others, missing = self._other_devices(main)
+        for root in request.against:
+            places = _runs_of(root, item.name)
+            others += [self._compare(main, place, _label(root, place)) for place in places]
+        return SetEvidence(
+            name=item.name,
+            facts=tuple(facts),
+            device=_used_device(main) or first,
+            repeat=repeat,
+            others=tuple(others),
+            missing=missing,
+            memory_mib=_worker_memory_mib() if _anything_read(main) else None,
+        )
+
+    def _other_devices(self, main: Path) -> tuple[list[RunComparison], dict[str, str]]:
+        """Compare the other devices with the first; those that do not work, with their errors."""
+        others, missing = [], {}
+        for device in self.request.devices[1:]:
+            try:
+                place = self._score(device)
+            except PathologyError as error:
+                # The first device worked, so it is this one that does not.
+                missing[device] = error.message
+                self.tell(f"{device}: not tested ({error})")
+                continue
+            others.append(self._compare(main, place, device))
+        return others, missing
+
+    def _score(self, device: str, suffix: str = "") -> Path:
+        place = self.request.out / RUNS / self.item.name / (_plain(device) + suffix)
+        title = f"{self.item.name} slides, {device}{suffix.replace('-', ', ')}"
+        with self.watch(title) as observer:
             score_folder(
-                item.inputs, place, config=item.config, model=factory, device=device,
-                force=request.force, observer=observer,
+                self.item.inputs, place, config=self.item.config, model=self.factory,
+                device=device, force=self.request.force, observer=observer,
             )  # fmt: skip
         return place
 
-    first = request.devices[0]
-    main = score(first)
-    facts = gather_facts(
-        main,
-        near_pp=criteria.near_cutoff_pp,
-        match_um=criteria.match_um,
-        stated=item.stated,
-        synthetic=item.truths,
-    )
-
-    def compare(place: Path, name: str) -> RunComparison:
-        return compare_runs(main, place, names=(first, name), same_cell_um=criteria.same_cell_um)
-
-    repeat = compare(score(first, _REPEAT), "repeat") if request.repeat else None
-    others, missing = [], {}
-    for device in request.devices[1:]:
-        try:
-            place = score(device)
-        except PathologyError as error:
-            # The first device worked, so it is this one that does not.
-            missing[device] = error.message
-            tell(f"{device}: not tested ({error})")
-            continue
-        others.append(compare(place, device))
-    for root in request.against:
-        others += [compare(place, _label(root, place)) for place in _runs_of(root, item.name)]
-    return SetEvidence(
-        name=item.name,
-        facts=tuple(facts),
-        device=_used_device(main) or first,
-        repeat=repeat,
-        others=tuple(others),
-        missing=missing,
-        memory_mib=_worker_memory_mib() if _anything_read(main) else None,
-    )
+    def _compare(self, main: Path, place: Path, name: str) -> RunComparison:
+        names = (self.request.devices[0], name)
+        same_um = self.request.criteria.same_cell_um
+        return compare_runs(main, place, names=names, same_cell_um=same_um)
 
 
 def _used_device(run_dir: Path) -> str:

@@ -242,57 +242,62 @@ class LocalExecutor:
                 worker.job = None
                 self._on_result(message.result)
             case Broke():
-                self._broke(worker, message)
+                self._broken(worker, message)
             case Refused():
                 self.observer.note(f"worker {worker.index}: {message.error()}")
 
-    def _broke(self, worker: _Worker, message: Broke) -> None:
-        job, worker.job, worker.ready = worker.job, None, False  # it is about to end
-        self.observer.defect(job.slide_id if job else "", message.kind, message.traceback)
-        if job is None:
-            return
-        if worker.preparing:
-            self._again(worker, job, f"internal error ({message.kind})")
-            return
-        self._on_result(
-            failed_result(
-                job,
-                self.factory,
-                ReasonCode.INTERNAL_ERROR,
-                f"{job.request.name}: internal error ({message.kind})",
-                fix="Please report it with log.jsonl, which holds the traceback.",
-            )
+    def _broken(self, worker: _Worker, message: Broke) -> None:
+        """Note a defect of ours; the worker is about to end, and is replaced then."""
+        worker.ready = False
+        self.observer.defect(
+            worker.job.slide_id if worker.job else "", message.kind, message.traceback
+        )
+        why = f"internal error ({message.kind})"
+        self._lose_slide(
+            worker,
+            why,
+            reason=ReasonCode.INTERNAL_ERROR,
+            problem=why,
+            fix="Please report it with log.jsonl, which holds the traceback.",
         )
 
     def _replace(self, worker: _Worker) -> None:
-        """Fail the slide that a dead worker was at, and start another one in its place."""
+        """Put another worker in the place of a dead one."""
         worker.process.join()
         worker.connection.close()
         self._workers.remove(worker)
         why = _exit_text(worker)
-        job, failed_starts = worker.job, 0 if worker.started else worker.failed_starts + 1
+        failed_starts = 0 if worker.started else worker.failed_starts + 1
         if worker.upcoming is not None:
             self._returned.append(worker.upcoming)
-        if job is not None and worker.preparing:
-            self._again(worker, job, why)
-        elif job is not None:
-            self.observer.note(f"worker {worker.index} ended at {job.request.name}: {why}")
-            self._on_result(
-                failed_result(
-                    job,
-                    self.factory,
-                    ReasonCode.WORKER_CRASHED,
-                    f"{job.request.name}: the process that worked on it ended ({why})",
-                    fix="Often too little memory; run the same command again to retry.",
-                )
-            )
+        if worker.job is not None and not worker.preparing:
+            self.observer.note(f"worker {worker.index} ended at {worker.job.request.name}: {why}")
+        self._lose_slide(
+            worker,
+            why,
+            reason=ReasonCode.WORKER_CRASHED,
+            problem=f"the process that worked on it ended ({why})",
+            fix="Often too little memory; run the same command again to retry.",
+        )
         if failed_starts >= _START_ATTEMPTS:
             self.observer.note(f"worker {worker.index} does not start ({why}); going on without")
         elif self._left:
             self._launch(worker.index, failed_starts=failed_starts)
 
-    def _again(self, worker: _Worker, job: Job, why: str) -> None:
-        """Have a slide scored once more, with nothing beside it that could be the cause."""
+    def _lose_slide(
+        self, worker: _Worker, why: str, *, reason: ReasonCode, problem: str, fix: str
+    ) -> None:
+        """Fail the slide that a worker was at when it ended, if any.
+
+        Where the worker was opening the next slide, that one may be the cause: the slide is scored
+        once more, with nothing beside it.
+        """
+        job, worker.job = worker.job, None
+        if job is None:
+            return
+        if not worker.preparing:
+            self._fail(job, reason, problem, fix=fix)
+            return
         self.observer.note(
             f"worker {worker.index} ended at {job.request.name}, while it opened the next slide: "
             f"{why}; {job.request.name} is scored once more"
@@ -302,15 +307,16 @@ class LocalExecutor:
 
     def _fail_rest(self) -> None:
         while (job := self._next(None)) is not None:
-            self._on_result(
-                failed_result(
-                    job,
-                    self.factory,
-                    ReasonCode.WORKER_CRASHED,
-                    f"{job.request.name}: no worker process could be started again",
-                    fix="Check free memory, then run the same command again.",
-                )
+            self._fail(
+                job,
+                ReasonCode.WORKER_CRASHED,
+                "no worker process could be started again",
+                fix="Check free memory, then run the same command again.",
             )
+
+    def _fail(self, job: Job, reason: ReasonCode, problem: str, *, fix: str) -> None:
+        message = f"{job.request.name}: {problem}"
+        self._on_result(failed_result(job, self.factory, reason, message, fix=fix))
 
 
 def _receive(worker: _Worker) -> FromWorker | None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pathology.batch.inputs import pair_region_files
 from pathology.batch.observer import LoggingObserver, Observer, SilentObserver
-from pathology.config import Config, change_config, load_config
+from pathology.batch.rescore_config import rescore_config
+from pathology.config import Config
 from pathology.errors import ConfigError, OutputError
 from pathology.pipeline.rescore import RescoreRequest, can_be_rescored, has_tables, rescore_slide
 from pathology.provenance import sha256_file, versions
@@ -36,103 +37,10 @@ from pathology.runs import (
 )
 from pathology.runs.layout import ISH_JSON, RESULTS_CSV, RUN
 from pathology.scoring import TILE_FLAG, load_guideline
-from pathology.stain.calibrating import apply_calibration, check_model
-from pathology.stain.calibration import CALIBRATED_KEYS, Calibration
+from pathology.stain.calibrating import check_model
 from pathology.stain.calibration_file import load_calibration
 
-__all__ = ["rescore_config", "rescore_run"]
-
-#: Sections whose keys act on what is stored.
-_FREE_SECTIONS = frozenset({"scoring", "report", "calibration"})
-#: Keys of ``measurement`` that act on pixels.
-_PIXEL_KEYS = frozenset({"ray_tolerance_um", "cytoplasm_inner", "cytoplasm_outer"})
-
-
-def rescore_config(
-    before: Config,
-    *,
-    file: Path | None = None,
-    overrides: Sequence[str] = (),
-    calibration: Calibration | None = None,
-    uncalibrated: bool = False,
-) -> Config:
-    """Return the configuration to score again with: the run's, with the changes on top.
-
-    Parameters
-    ----------
-    before
-        The run's configuration.
-    file, overrides
-        As in :func:`~pathology.config.load_config`.
-    calibration
-        Sets the cut-offs, in place of the run's; None keeps those.
-    uncalibrated
-        Drop the run's calibration, and take the default cut-offs.
-
-    Returns
-    -------
-    Config
-        Checked.
-
-    Raises
-    ------
-    ConfigError
-        If a key is not valid, acts on pixels, or contradicts the calibration.
-
-    Examples
-    --------
-    >>> rescore_config(load_config(), overrides=["scoring.min_tumour_cells=50"]).cells.tumour_min
-    0.5
-    """
-    base = before
-    if calibration is not None or uncalibrated:
-        default = load_config().measurement
-        fresh = {name: getattr(default, name) for name in CALIBRATED_KEYS}
-        measurement = before.measurement.model_copy(update=fresh)
-        base = before.model_copy(update={"measurement": measurement, "calibration": None})
-    config = change_config(base, file, overrides)
-    if calibration is not None:
-        config = apply_calibration(config, calibration)
-    elif base.calibration is not None:
-        config = _keep_calibration(base, config)
-    _refuse_pixels(before, config)
-    return config
-
-
-def _keep_calibration(base: Config, config: Config) -> Config:
-    stamp = base.calibration
-    own = [
-        f"measurement.{name}"
-        for name in CALIBRATED_KEYS
-        if getattr(config.measurement, name) != getattr(base.measurement, name)
-    ]
-    if config.scoring.guideline != base.scoring.guideline:
-        own.append("scoring.guideline")
-    if own and stamp is not None:
-        raise ConfigError(
-            f"{', '.join(own)}: set, and the run has calibration {stamp.title}, which decides this",
-            fix="Give --calibration FILE, or --calibration none for the default cut-offs.",
-        )
-    return config.model_copy(update={"calibration": stamp})
-
-
-def _refuse_pixels(before: Config, config: Config) -> None:
-    """Refuse changes that only reading the slides again could honour."""
-    old, new = before.hashed(), config.hashed()
-    found = []
-    for section in {**old, **new}:
-        there, here = old.get(section) or {}, new.get(section) or {}
-        if section in _FREE_SECTIONS or there == here:
-            continue
-        free = {"tumour_min"} if section == "cells" else set()
-        if section == "measurement":
-            free = set(there) - _PIXEL_KEYS
-        found += [f"{section}.{k}" for k in there if k not in free and there[k] != here.get(k)]
-    if found:
-        raise ConfigError(
-            f"{', '.join(sorted(found))}: acts on pixels, and stored cells have none",
-            fix="Score the slides again with `her2 score`, or leave this out.",
-        )
+__all__ = ["rescore_run"]
 
 
 def rescore_run(
@@ -192,11 +100,8 @@ def rescore_run(
     load_guideline(config.scoring.guideline)  # a wrong name must not bind the folder
     check_model(config.calibration, name=key.model, sha256=key.model_sha256)
     _refuse_results(run_dir, results, before, config)
-    paths: dict[str, Path] = {}
-    notes: tuple[str, ...] = ()
-    if regions is not None:
-        names = {result.slide_id: Path(result.path) for result in results}
-        paths, notes = pair_region_files(names, regions)
+    names = {result.slide_id: Path(result.path) for result in results}
+    paths, notes = ({}, ()) if regions is None else pair_region_files(names, regions)
     _refuse_other_run(out, force=force)
     hidden = None
     if key.pseudonyms:
@@ -208,20 +113,10 @@ def rescore_run(
         before=before,
         config=config,
         regions=paths,
+        notes=notes,
         hidden=hidden,
     )
-    with (
-        RunFolder(out, run.key_now, force=force) as folder,
-        RunLog(folder.path, hide=None if hidden is None else hidden.text) as log,
-    ):
-        observer = observer or SilentObserver()
-        watcher = LoggingObserver(observer, log)
-        watcher.run_started(total=len(results), done=0, skipped=0)
-        for note in notes:
-            (watcher if hidden is None else observer).note(note)  # it names files
-        ordered = run.score(folder, watcher)
-        log.write("info", "run_finished", slides=len(ordered))
-    return ordered
+    return run.score_into(out, force=force, observer=observer or SilentObserver())
 
 
 @dataclass(kw_only=True)
@@ -234,6 +129,7 @@ class _Run:
     before: Config
     config: Config
     regions: dict[str, Path]
+    notes: tuple[str, ...] = ()
     hidden: HiddenNames | None = None
     started: str = field(default_factory=now)
     _clock: float = field(default_factory=time.monotonic)
@@ -248,7 +144,22 @@ class _Run:
             pseudonyms=self.key.pseudonyms,
         )
 
-    def score(self, folder: RunFolder, observer: Observer) -> list[SlideResult]:
+    def score_into(self, out: Path, *, force: bool, observer: Observer) -> list[SlideResult]:
+        """Open the new folder and its log, and score into it."""
+        hide = None if self.hidden is None else self.hidden.text
+        with (
+            RunFolder(out, self.key_now, force=force) as folder,
+            RunLog(folder.path, hide=hide) as log,
+        ):
+            watcher = LoggingObserver(observer, log)
+            watcher.run_started(total=len(self.results), done=0, skipped=0)
+            for note in self.notes:
+                (watcher if self.hidden is None else observer).note(note)  # it names files
+            ordered = self._score(folder, watcher)
+            log.write("info", "run_finished", slides=len(ordered))
+        return ordered
+
+    def _score(self, folder: RunFolder, observer: Observer) -> list[SlideResult]:
         """Score every slide again, then write the tables."""
         there = RunKey.of(
             self.before,

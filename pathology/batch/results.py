@@ -53,15 +53,7 @@ def failed_result(
         SlideError(message, reason=reason, fix=fix),
         slide_id=job.slide_id,
         path=request.name,
-        case_id=request.case_id or None,
-        block_id=request.block_id or None,
-        specimen_type=request.specimen_type or None,
-        site=request.site or None,
-        assay=request.assay or None,
-        stain_run=request.stain_run or None,
-        role=request.role,
-        expected_score=request.expected_score or None,
-        index_block=request.index_block or None,
+        **request.stated,
         guideline=job.config.scoring.guideline,
         flags=provenance_flags(
             load_guideline(job.config.scoring.guideline), ihc_score=None, assay=request.assay

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pathology.batch.folder_run import FolderRun
 from pathology.batch.inputs import Inputs, Shard
 from pathology.batch.jobs import Executor
 from pathology.batch.messages import Job
 from pathology.batch.observer import LoggingObserver
 from pathology.batch.pseudonymise import HiddenInputs
-from pathology.batch.run import FolderRun
 from pathology.batch.sharding import ClaimedJobs
 from pathology.errors import UsageError
 from pathology.runs import (

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 from pathology.calibration.samples import INTENSITY_RANKS, SlideKind
 from pathology.errors import UsageError
-from pathology.runs.csvfile import check_separator
+from pathology.runs.usertable import UserRow, UserTable, parse_user_csv, read_user_file
 from pathology.stain.calibration import SCORES
 
 __all__ = ["LABEL_COLUMNS", "SlideLabel", "read_labels"]
@@ -61,94 +60,63 @@ def read_labels(path: Path) -> list[SlideLabel]:
         If the file cannot be read, its header or a value is wrong, or a slide is there twice; names
         the line and the column.
     """
-    header, rows = _read(path)
-    _check_header(path, header)
-    key = "slide_id" if "slide_id" in header else "path"
+    content = read_user_file(
+        path,
+        what="the labels",
+        table="table of labels",
+        fix="Name a CSV file with --labels.",
+        max_bytes=_MAX_BYTES,
+    )
+    table = parse_user_csv(content, name=str(path), exact=True)
+    _check_header(table)
+    key = "slide_id" if "slide_id" in table.columns else "path"
     labels: list[SlideLabel] = []
     seen: dict[str, int] = {}
-    for line, cells in rows:
-        label = _label(f"{path}: line {line}", dict(zip(header, cells, strict=True)), key)
+    for row in table.rows:
+        label = _label(row, key)
         if label.name in seen:
             raise UsageError(
-                f"{path}: line {line}: {label.name!r} is there twice (first on line "
-                f"{seen[label.name]})",
+                f"{label.where}: {label.name!r} is there twice (first on line {seen[label.name]})",
                 fix="Keep one row per slide.",
             )
-        seen[label.name] = line
+        seen[label.name] = row.row
         labels.append(label)
     if not labels:
         raise UsageError(f"{path}: there are no labels", fix="List one slide per line.")
     return labels
 
 
-def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise UsageError(f"{path}: is larger than any table of labels")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            rows = []
-            for cells in reader:
-                if not any(cell.strip() for cell in cells):
-                    continue
-                if len(cells) != len(header):
-                    raise UsageError(
-                        f"{path}: line {reader.line_num}: {len(cells)} values under "
-                        f"{len(header)} column names",
-                        fix="Put values that contain a comma in double quotes.",
-                    )
-                rows.append((reader.line_num, cells))
-    except OSError as error:
-        raise UsageError(
-            f"{path}: the labels cannot be read ({error.strerror or error})",
-            fix="Name a CSV file with --labels.",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is not UTF-8 text", fix="Save it as CSV UTF-8.") from error
-    except csv.Error as error:
-        raise UsageError(f"{path}: not valid CSV ({error})", fix="Check its quotes.") from error
-    return header, rows
+def _check_header(table: UserTable) -> None:
+    known = f"Columns: {', '.join(LABEL_COLUMNS)}."
+    if not {"path", "slide_id"} & set(table.columns):
+        raise table.wrong_header("there is no column 'path' or 'slide_id'", fix=known)
+    if not {"score", "expected_intensity"} & set(table.columns):
+        raise table.wrong_header("there is no column 'score'", fix=known)
 
 
-def _check_header(path: Path, header: list[str]) -> None:
-    check_separator(header, where=f"{path}: line 1")
-    known = ", ".join(LABEL_COLUMNS)
-    twice = [name for name in header if header.count(name) > 1]
-    if twice:
-        raise UsageError(f"{path}: line 1: column {twice[0]!r} is there twice", fix="Keep one.")
-    if not {"path", "slide_id"} & set(header):
-        raise UsageError(
-            f"{path}: line 1: there is no column 'path' or 'slide_id'", fix=f"Columns: {known}."
-        )
-    if not {"score", "expected_intensity"} & set(header):
-        raise UsageError(f"{path}: line 1: there is no column 'score'", fix=f"Columns: {known}.")
-
-
-def _label(where: str, row: dict[str, str], key: str) -> SlideLabel:
-    values = {name: value.strip() for name, value in row.items()}
-    name = values[key]
+def _label(row: UserRow, key: str) -> SlideLabel:
+    where = f"{row.file}: {row.place}"
+    name = row.text(key)
     if not name:
-        raise UsageError(f"{where}, column {key!r}: is empty", fix="Name the slide.")
-    role = values.get("role", "") or "test"
-    score, intensity = values.get("score", ""), values.get("expected_intensity", "")
+        raise row.wrong(key, "is empty", fix="Name the slide.")
+    role = row.text("role") or "test"
+    score, intensity = row.text("score"), row.text("expected_intensity")
     if role not in ("test", "control"):
-        raise UsageError(f"{where}, column 'role': {role!r}", fix="Allowed: test, control.")
+        raise row.wrong("role", repr(role), fix="Allowed: test, control.")
     if role == "control":
         if intensity not in INTENSITY_RANKS:
-            raise UsageError(
-                f"{where}, column 'expected_intensity': {intensity!r}",
+            raise row.wrong(
+                "expected_intensity",
+                repr(intensity),
                 fix=f"A control needs one of: {', '.join(INTENSITY_RANKS)}.",
             )
         return SlideLabel(name=name, kind="control", rank=INTENSITY_RANKS[intensity], where=where)
     if intensity:
-        raise UsageError(
-            f"{where}, column 'expected_intensity': is for controls",
+        raise row.wrong(
+            "expected_intensity",
+            "is for controls",
             fix="Set role to control, or give a score instead.",
         )
     if score not in SCORES:
-        raise UsageError(
-            f"{where}, column 'score': {score!r} is not a score",
-            fix=f"Allowed: {', '.join(SCORES)}.",
-        )
+        raise row.wrong("score", f"{score!r} is not a score", fix=f"Allowed: {', '.join(SCORES)}.")
     return SlideLabel(name=name, kind="test", rank=SCORES.index(score), where=where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date
 from pathlib import PurePosixPath
@@ -12,7 +13,7 @@ from typing import Any
 from pathology.calibration.concordance import Concordance
 from pathology.calibration.gather import MAX_CELLS, Gathered
 from pathology.calibration.posterior import DEVIATION_SD, GAIN_SD, LAPSE, SCATTERS
-from pathology.calibration.samples import INTENSITY_RANKS
+from pathology.calibration.samples import INTENSITY_RANKS, SlideSample
 from pathology.calibration.study import Study
 from pathology.stain.calibration import (
     SCORES,
@@ -28,6 +29,8 @@ __all__ = ["left_out_lines", "make_calibration", "report_json", "report_text"]
 #: Version of the report's form.
 REPORT_VERSION = 1
 _INTENSITIES = tuple(INTENSITY_RANKS)
+#: Fields of a prediction that are ranks.
+_RANKED = ("rank", "reference", "apparent", "unseen")
 
 
 def make_calibration(
@@ -66,17 +69,7 @@ def make_calibration(
     """
     fit, unseen = study.fit, study.unseen
     tests = Counter(item.rank for item in gathered.samples if item.kind == "test")
-    slides = sorted(
-        (
-            CalibrationSlide(
-                quickhash=item.quickhash,
-                size_bytes=item.size_bytes,
-                path=PurePosixPath(item.path).name if with_paths else None,
-            )
-            for item in gathered.samples
-        ),
-        key=lambda slide: (slide.quickhash, slide.size_bytes),
-    )
+    slides = _slides(gathered, with_paths=with_paths)
     return Calibration(
         name=name,
         version=version,
@@ -103,8 +96,24 @@ def make_calibration(
         ),
         conditions=Conditions.of(gathered.config),
         reason=f"Fitted by her2 calibrate, method {study.method}, to {len(slides)} slides.",
-        slides=tuple(slides),
+        slides=slides,
     ).sealed()
+
+
+def _slides(gathered: Gathered, *, with_paths: bool) -> tuple[CalibrationSlide, ...]:
+    """Return the slides that were used, in the order of their hashes."""
+    return tuple(
+        CalibrationSlide(
+            quickhash=item.quickhash,
+            size_bytes=item.size_bytes,
+            path=PurePosixPath(item.path).name if with_paths else None,
+        )
+        for item in sorted(gathered.samples, key=_by_hash)
+    )
+
+
+def _by_hash(sample: SlideSample) -> tuple[str, int]:
+    return sample.quickhash, sample.size_bytes
 
 
 def report_json(
@@ -126,23 +135,13 @@ def report_json(
     bytes
         UTF-8, two spaces.
     """
-    order = sorted(gathered.samples, key=lambda item: (item.quickhash, item.size_bytes))
+    order = sorted(gathered.samples, key=_by_hash)
     numbers = {item.slide_id: f"slide {k}" for k, item in enumerate(order, start=1)}
 
     def name_of(slide_id: str) -> str:
         return slide_id if with_paths else numbers.get(slide_id, "left out")
 
     fit = study.fit
-    predictions = [
-        {**asdict(item), "slide_id": name_of(item.slide_id)}
-        | {key: _word(item.kind, getattr(item, key)) for key in _RANKED}
-        for item in study.predictions
-    ]
-    blank: dict[str, Any] | None = None
-    if fit.blank is not None:
-        per_slide = {name_of(name): value for name, value in fit.blank.per_slide}
-        blank = {"od": fit.blank.od, "basis": fit.blank.basis}
-        blank["percentile_per_slide"] = dict(sorted(per_slide.items()))
     content = {
         "report_version": REPORT_VERSION,
         "research_use_only": True,
@@ -165,21 +164,40 @@ def report_json(
         "cutoffs_reference_scale": fit.cutoffs.model_dump(),
         "cutoff_intervals_od": {name: list(pair) for name, pair in fit.cutoff_intervals.items()},
         "measurement": study.measurement.model_dump(),
-        "limit_of_blank": blank,
+        "limit_of_blank": _blank(study, name_of),
         "warnings": list(study.warnings),
         "agreement": {
             "reference_cutoffs": _agreement(study.reference),
             "apparent": _agreement(study.apparent),
             "left_out": _agreement(study.unseen),
         },
-        "slides": sorted(predictions, key=lambda item: _natural(str(item["slide_id"]))),
+        "slides": _predictions(study, name_of),
         "slides_left_out": _left_out(gathered, with_paths=with_paths),
         "loss_against_gain": [list(pair) for pair in study.profile],
     }
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-_RANKED = ("rank", "reference", "apparent", "unseen")
+def _blank(study: Study, name_of: Callable[[str], str]) -> dict[str, Any] | None:
+    blank = study.fit.blank
+    if blank is None:
+        return None
+    per_slide = {name_of(name): value for name, value in blank.per_slide}
+    return {
+        "od": blank.od,
+        "basis": blank.basis,
+        "percentile_per_slide": dict(sorted(per_slide.items())),
+    }
+
+
+def _predictions(study: Study, name_of: Callable[[str], str]) -> list[dict[str, Any]]:
+    """Return what each slide was given and predicted as, in the order of their names."""
+    predictions = [
+        {**asdict(item), "slide_id": name_of(item.slide_id)}
+        | {key: _word(item.kind, getattr(item, key)) for key in _RANKED}
+        for item in study.predictions
+    ]
+    return sorted(predictions, key=lambda item: _natural(str(item["slide_id"])))
 
 
 def _word(kind: str, rank: int) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pathology.cli.options import ReplaceFileOption
+
 if TYPE_CHECKING:
     from datetime import date
 
@@ -85,7 +87,7 @@ def calibrate(
             help="Keep file names and slide ids in both files; they may identify patients.",
         ),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    force: ReplaceFileOption = False,
 ) -> None:
     """Fit how dark a laboratory stains, and the limit of blank, to slides that people scored.
 
@@ -188,12 +190,9 @@ def _make(study: Study, gathered: Gathered, **known: object) -> Calibration:
 
 
 def _write(out: Path, calibration: Calibration, report: bytes) -> None:
-    from pathology.errors import OutputError, SlideError
-    from pathology.runs import atomic_write_bytes
+    from pathology.runs.atomic import atomic_write_bytes, output_errors
 
-    try:
+    with output_errors():
         # The report first: a calibration never stands without its evidence.
         atomic_write_bytes(_report_path(out), report)
         atomic_write_bytes(out, calibration.to_yaml().encode())
-    except SlideError as error:
-        raise OutputError(error.message, fix=error.fix) from error

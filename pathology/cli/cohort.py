@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from pathology.cli.options import ReplaceFileOption
+
 if TYPE_CHECKING:
     from pathology.cohort import CutoffOptions
 
@@ -248,7 +250,7 @@ def randomise(
         int,
         typer.Option("--seed", help="Gives the same lists again; keep it.", show_default=False),
     ],
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    force: ReplaceFileOption = False,
 ) -> None:
     """Draw permuted-block lists for the twelve strata (HER2, lines, hormone receptor and CDK4/6).
 

@@ -76,16 +76,10 @@ def demo_slides() -> dict[str, tuple[SlideSpec, int]]:
 
 def _write_slides(folder: Path) -> list[Path]:
     """Write the slides that are not there yet; the same seed gives the same bytes."""
-    from pathology.errors import OutputError
+    from pathology.runs.atomic import make_folder
     from pathology.synthesis import render_slide, write_slide
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be made ({error.strerror or error})",
-            fix="Name a folder that you may write to.",
-        ) from error
+    make_folder(folder, fix="Name a folder that you may write to.")
     paths = []
     for name, (spec, seed) in demo_slides().items():
         path = folder / name

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from pathology.cli.options import RunArgument
+
 if TYPE_CHECKING:
     from pathology.report import ExportOptions
     from pathology.review.recorded import Recorded
@@ -23,10 +25,7 @@ _WITH_CELLS: Final = frozenset({"geojson", "dicom-ann", "ome-tiff"})
 
 
 def export(
-    run_dir: Annotated[
-        Path,
-        typer.Argument(metavar="DIR", help="Output folder of `her2 score`.", show_default=False),
-    ],
+    run_dir: RunArgument,
     to: Annotated[
         str,
         typer.Option(

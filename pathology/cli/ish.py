@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pathology.cli.options import RunArgument
+
 if TYPE_CHECKING:
     from pathology.runs import CaseRow, IshOutcome
 
@@ -15,10 +17,7 @@ __all__ = ["ish"]
 
 
 def ish(
-    run_dir: Annotated[
-        Path,
-        typer.Argument(metavar="DIR", help="Output folder of `her2 score`.", show_default=False),
-    ],
+    run_dir: RunArgument,
     results: Annotated[
         Path | None,
         typer.Option(

@@ -13,6 +13,8 @@ __all__ = [
     "InputsArgument",
     "ModelOption",
     "MppOption",
+    "ReplaceFileOption",
+    "RunArgument",
     "SetOption",
     "overrides_with",
 ]
@@ -26,6 +28,10 @@ InputsArgument = Annotated[
         "stain_run, role (test or control), expected_score, index_block (true or false).",
         show_default=False,
     ),
+]
+RunArgument = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="Output folder of `her2 score`.", show_default=False),
 ]
 ConfigOption = Annotated[
     Path | None,
@@ -70,6 +76,7 @@ MppOption = Annotated[
         show_default=False,
     ),
 ]
+ReplaceFileOption = Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")]
 
 
 def overrides_with(sets: list[str] | None, **options: object) -> list[str]:

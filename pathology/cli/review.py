@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pathology.cli.options import RunArgument
+
 if TYPE_CHECKING:
     from pathology.review.users import User
 
@@ -14,10 +16,7 @@ __all__ = ["check_names", "review"]
 
 
 def review(
-    run_dir: Annotated[
-        Path,
-        typer.Argument(metavar="DIR", help="Output folder of `her2 score`.", show_default=False),
-    ],
+    run_dir: RunArgument,
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes any free one.")
     ] = 8765,

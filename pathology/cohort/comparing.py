@@ -261,6 +261,12 @@ def gate_tables(
             for found in comparisons
         ]
     )
+    return _gating_table(steps, comparisons, os_information), steps
+
+
+def _gating_table(
+    steps: Sequence[GateStep], comparisons: Sequence[Comparison], os_information: float
+) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (
             number,
@@ -281,7 +287,7 @@ def gate_tables(
     total = comparisons[0].patients.account.rows_in if comparisons else 0
     used = max((len(found.patients.patients) for found in comparisons), default=0)
     left = (("in none of the comparisons", total - used),) if total > used else ()
-    table = Table(
+    return Table(
         name="gating",
         title="Tests in their order",
         columns=tuple(Column(name=name, label=label) for name, label in names.items()),
@@ -293,7 +299,6 @@ def gate_tables(
             "all before it were rejected.",
         ),
     )
-    return table, steps
 
 
 def _said(step: GateStep) -> str:

@@ -156,16 +156,7 @@ def walk_tiles(
         reading.failures[image.error] += 1
 
     before = reader.usage
-    source = TileSource(
-        slide,
-        grid,
-        tiles,
-        workers=reader_threads(config, reader.device),
-        queue_tiles=windows_ahead(reader, config),
-        want_context=reader.spec.context_halo_px > 0,
-        tissue=finding.tissue,
-        plan=reader.windows,
-    )
+    source = _source(slide, finding, grid, tiles, reader, config)
 
     def work(batch: TileBatch) -> tuple[TileBatch, Found]:
         return batch, read(batch)
@@ -193,6 +184,27 @@ def walk_tiles(
     reading.watch.add("read", source.watch.seconds["read"])
     # Failed tiles come along while batches fill up; the table is in grid order whatever the batch.
     reading.rows.sort(key=lambda item: item.tile_id)
+
+
+def _source(
+    slide: Slide,
+    finding: TissueFinding,
+    grid: TileGrid,
+    tiles: Sequence[TileRef],
+    reader: AnyReader,
+    config: Config,
+) -> TileSource:
+    """Return what reads the windows of tiles, as wide and as far ahead as the reader wants them."""
+    return TileSource(
+        slide,
+        grid,
+        tiles,
+        workers=reader_threads(config, reader.device),
+        queue_tiles=windows_ahead(reader, config),
+        want_context=reader.spec.context_halo_px > 0,
+        tissue=finding.tissue,
+        plan=reader.windows,
+    )
 
 
 def reader_threads(config: Config, device: str) -> int:

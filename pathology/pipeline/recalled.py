@@ -6,6 +6,7 @@ from pathology.config import Config
 from pathology.errors import ReasonCode
 from pathology.geometry import Spacing
 from pathology.pipeline.classifying import ClassifiedTiles
+from pathology.pipeline.request import STATED_FIELDS
 from pathology.runs import Ground, SlideResult
 from pathology.scoring import TILE_CLASSES
 from pathology.tiling import InputSpec, TileGrid
@@ -22,13 +23,7 @@ __all__ = [
 
 #: Fields of a result that are about the slide and not about what its cells say.
 KEPT_FIELDS = (
-    "case_id",
-    "block_id",
-    "specimen_type",
-    "site",
-    "assay",
-    "stain_run",
-    "expected_score",
+    *STATED_FIELDS,
     "role",
     "model",
     "model_sha256",

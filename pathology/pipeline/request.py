@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pathology.errors import ReasonCode, SlideError
 from pathology.geometry import Spacing
@@ -15,7 +15,19 @@ from pathology.runs import HiddenNames
 from pathology.timing import SlideTiming
 from pathology.wsi.slide import MppSource
 
-__all__ = ["Progress", "SlideRequest", "slide_identity"]
+__all__ = ["STATED_FIELDS", "Progress", "SlideRequest", "slide_identity"]
+
+#: What a manifest says of a slide beside its role; carried into every result of the slide.
+STATED_FIELDS = (
+    "case_id",
+    "block_id",
+    "specimen_type",
+    "site",
+    "assay",
+    "stain_run",
+    "expected_score",
+    "index_block",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +90,11 @@ class SlideRequest:
     def name(self) -> str:
         """The path for people: ``display_path``, or the path itself."""
         return self.display_path or str(self.path)
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """What was stated of the slide, as its result holds it; None where nothing was."""
+        return {name: getattr(self, name) or None for name in STATED_FIELDS} | {"role": self.role}
 
 
 @dataclass(frozen=True, kw_only=True)

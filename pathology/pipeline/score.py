@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pathology.cells.reader import AnyReader, TileClassifier
@@ -47,17 +48,6 @@ __all__ = ["score_slide"]
 
 #: Above this pixel size a 1+ membrane, 0.64 µm wide (PMC5848460), covers less than two pixels.
 COARSE_UM_PER_PX = 0.35
-#: What a manifest says of a slide, carried into its result.
-_METADATA = (
-    "case_id",
-    "block_id",
-    "specimen_type",
-    "site",
-    "assay",
-    "stain_run",
-    "expected_score",
-    "index_block",
-)
 
 
 def score_slide(
@@ -150,6 +140,16 @@ def _backdrop(slide: Slide, finding: TissueFinding, size_px: int) -> Backdrop:
         return Backdrop.from_finding(finding)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Survey:
+    """What is known of a slide before its tiles are read; ``finding`` has what was drawn."""
+
+    regions: Regions | None
+    found: TissueFinding
+    finding: TissueFinding
+    grid: TileGrid
+
+
 class _Job:
     """One slide on its way; ``notes`` grow with every stage, for the row of a slide that stops."""
 
@@ -171,8 +171,7 @@ class _Job:
             slide_id=folder.slide_id,
             path=request.name,
             known={
-                **{name: getattr(request, name) or None for name in _METADATA},
-                "role": request.role,
+                **request.stated,
                 "config_hash": config.hash,
                 "guideline": config.scoring.guideline,
                 "model": reader.name,
@@ -192,50 +191,31 @@ class _Job:
         ready = None if self.ahead is None else self.ahead.take(identity)
         with self._open() if ready is None else ready.slide as slide:
             self._note_slide(slide.info, identity)
-            regions = self._load_regions(slide.info)
-            self.report(Progress(stage="tissue"))
-            found = finding = self._find_tissue(slide, ready)
-            self.tissue_mm2 = found.tissue_mm2
-            if regions is not None:
-                finding = add_drawn_tumour(found, regions, self.config)
-            self.notes.add_stain(finding)
-            self.notes.add_areas(finding)
-            grid = lay_grid(
-                slide.info.bounds,
-                slide.info.spacing,
-                self.reader.spec,
-                tile_px=self.config.tiling.tile_px,
-            )
-            self._note_grid(grid)
-            reading = self._read(slide, finding, grid, regions)
+            survey = self._survey(slide, ready)
+            reading = self._read(slide, survey)
             with self.watch.timed("pictures"):
-                backdrop = _backdrop(slide, finding, self.config.report.overview_px)
+                backdrop = _backdrop(slide, survey.finding, self.config.report.overview_px)
                 picture = encode_backdrop(backdrop.rgb)
         # As found, before anything was drawn: other regions can be taken later.
         self.notes.outputs += write_ground(
             self.folder,
-            tissue=found.tissue,
-            excluded=found.excluded,
+            tissue=survey.found.tissue,
+            excluded=survey.found.excluded,
             backdrop=picture,
-            regions=regions,
+            regions=survey.regions,
         )
         self.report(Progress(stage="score"))
         with self.watch.timed("score"):
-            quality = judge_quality(finding, reading, self.config)
-            score = reading.score(
-                self.config, quality.reasons, specimen_type=self.request.specimen_type
-            )
-            self.notes.add_reading(reading, quality)
-            result = self.notes.result(score, quality, reading.continuous(self.config))
+            result = self._judge(survey.finding, reading)
         self.report(Progress(stage="report"))
         with self.watch.timed("pictures"):
             result = write_pictures(
                 self.folder,
                 result,
-                finding=finding,
+                finding=survey.finding,
                 backdrop=decode_backdrop(picture),
-                spacing=grid.spacing,
-                regions=regions,
+                spacing=survey.grid.spacing,
+                regions=survey.regions,
                 rows=reading.rows,
                 cells=read_cells(self.folder.cells, only_counted=True),
                 size_px=self.config.report.overview_px,
@@ -264,12 +244,40 @@ class _Job:
         with self.watch.timed("open"):
             return open_request(self.request, self.config)
 
+    def _survey(self, slide: Slide, ready: Prepared | None) -> _Survey:
+        """Find what is read: the regions, the tissue and its tiles."""
+        regions = self._load_regions(slide.info)
+        self.report(Progress(stage="tissue"))
+        found = finding = self._find_tissue(slide, ready)
+        self.tissue_mm2 = found.tissue_mm2
+        if regions is not None:
+            finding = add_drawn_tumour(found, regions, self.config)
+        self.notes.add_stain(finding)
+        self.notes.add_areas(finding)
+        grid = lay_grid(
+            slide.info.bounds,
+            slide.info.spacing,
+            self.reader.spec,
+            tile_px=self.config.tiling.tile_px,
+        )
+        self._note_grid(grid)
+        return _Survey(regions=regions, found=found, finding=finding, grid=grid)
+
     def _find_tissue(self, slide: Slide, ready: Prepared | None) -> TissueFinding:
         if ready is not None:
             self.watch.add_all(ready.watch)
             return ready.finding
         with self.watch.timed("tissue"):
             return find_tissue(slide, self.config)
+
+    def _judge(self, finding: TissueFinding, reading: TileReading) -> SlideResult:
+        """Score what was read, with the refusals and flags of its quality."""
+        quality = judge_quality(finding, reading, self.config)
+        score = reading.score(
+            self.config, quality.reasons, specimen_type=self.request.specimen_type
+        )
+        self.notes.add_reading(reading, quality)
+        return self.notes.result(score, quality, reading.continuous(self.config))
 
     def stopped_by(self, error: SlideError) -> SlideResult:
         """Make and keep the result of a slide that an error ended."""
@@ -326,27 +334,25 @@ class _Job:
             ),
         }
 
-    def _read(
-        self, slide: Slide, finding: TissueFinding, grid: TileGrid, regions: Regions | None
-    ) -> TileReading:
+    def _read(self, slide: Slide, survey: _Survey) -> TileReading:
         def advance(done: float, total: float) -> None:
             self.report(Progress(stage="read", done_mm2=done, total_mm2=total))
 
         with CellWriter(self.folder.cells) as writer:
             reading = take_all_tiles(
                 slide,
-                finding,
-                grid,
+                survey.finding,
+                survey.grid,
                 self.reader,
                 writer,
-                regions=regions,
+                regions=survey.regions,
                 config=self.config,
                 advance=advance,
                 watch=self.watch,
             )
         with self.watch.timed("tables"):
             rows = write_tiles(self.folder.tiles, reading.rows)
-        self.tiles, self.tile_px = rows, grid.tile_px
+        self.tiles, self.tile_px = rows, survey.grid.tile_px
         self.notes.outputs += [
             OutputFile(name=self.folder.cells.name, rows=writer.rows),
             OutputFile(name=self.folder.tiles.name, rows=rows),

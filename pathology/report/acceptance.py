@@ -17,9 +17,9 @@ from pathology.acceptance import (
     SlideFact,
     Verdict,
 )
-from pathology.errors import OutputError, SlideError
+from pathology.errors import OutputError
 from pathology.report.html import page_environment
-from pathology.runs.atomic import atomic_write_bytes
+from pathology.runs.atomic import atomic_write_bytes, output_errors
 from pathology.runs.reference import REFUSALS
 
 __all__ = [
@@ -60,12 +60,11 @@ def write_acceptance(out: Path, accepted: Acceptance) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        atomic_write_bytes(out / JSON_NAME, acceptance_json(accepted))
-        atomic_write_bytes(out / PAGE_NAME, render_acceptance(accepted).encode())
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
-    except SlideError as error:
-        raise OutputError(error.message, fix=error.fix) from error
+    with output_errors():
+        atomic_write_bytes(out / JSON_NAME, acceptance_json(accepted))
+        atomic_write_bytes(out / PAGE_NAME, render_acceptance(accepted).encode())
 
 
 def render_acceptance(accepted: Acceptance) -> str:

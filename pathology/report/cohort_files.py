@@ -11,10 +11,9 @@ import orjson
 
 from pathology import __version__
 from pathology.cohort import RunScore, Study, StudyOptions, Table, parse_cohort, run_study
-from pathology.errors import OutputError, SlideError
 from pathology.report.cohort_page import render_study
 from pathology.report.words import RESEARCH_USE_ONLY
-from pathology.runs.atomic import atomic_write_bytes
+from pathology.runs.atomic import atomic_write_bytes, make_folder, output_errors
 from pathology.runs.case_scores import read_case_scores, read_patient_rows
 from pathology.runs.csvfile import render_csv
 
@@ -70,7 +69,8 @@ def study_cohort(
     UsageError
         If the table is wrong, naming row and column, or the folder cannot be written.
     """
-    columns, rows = read_patient_rows(table)
+    given = read_patient_rows(table)
+    rows = [(row.row, row.cells) for row in given.rows]
     markers = (options.cutoff.marker,) if options.cutoff else ()
     run = None
     if results is not None:
@@ -80,7 +80,7 @@ def study_cohort(
             )
             for case, found in read_case_scores(results, numbers=markers).items()
         }
-    cohort = parse_cohort(str(table), columns, rows, biomarkers=markers, run=run)
+    cohort = parse_cohort(given.file, given.columns, rows, biomarkers=markers, run=run)
     study = run_study(cohort, options)
     return _write(study, table, out, options)
 
@@ -97,12 +97,7 @@ def write_table(path: Path, table: Table) -> None:
 
 
 def _write(study: Study, table: Path, out: Path, options: StudyOptions) -> StudyFiles:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{out}: cannot be made ({error.strerror or error})", fix="Name another folder."
-        ) from error
+    make_folder(out, fix="Name another folder.")
     page = out / STUDY_PAGE
     paths = [page, out / _JSON, out / _INDEX]
     tables = (*study.tables, *study.data)
@@ -119,10 +114,8 @@ def _write(study: Study, table: Path, out: Path, options: StudyOptions) -> Study
 
 
 def _put(path: Path, content: bytes) -> None:
-    try:
+    with output_errors():
         atomic_write_bytes(path, content)
-    except SlideError as error:
-        raise OutputError(error.message, fix=error.fix) from error
 
 
 def _index(tables: Sequence[Table]) -> bytes:

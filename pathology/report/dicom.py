@@ -8,6 +8,7 @@ refer to derived identifiers: those of the image that the slide would be, were i
 
 from __future__ import annotations
 
+import io
 import uuid
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,7 @@ __all__ = [
     "PRIVATE",
     "SCORE_ANSWERS",
     "derive_uid",
+    "file_of",
     "finish",
     "one_line",
     "pattern_code",
@@ -71,6 +73,13 @@ def derive_uid(*parts: str) -> str:
     """
     name = "\0".join(("her2-ihc", *parts))
     return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}"
+
+
+def file_of(dataset: Dataset) -> bytes:
+    """Return an object as a DICOM file, preamble and meta information included."""
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
 
 
 def private_code(value: str, meaning: str) -> CodedConcept:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from pathology.report.dicom import (
     MANUFACTURER,
     OD_UNIT,
     derive_uid,
+    file_of,
     finish,
     private_code,
     source_image,
@@ -27,7 +27,6 @@ from pathology.report.field import cell_polygons_um
 from pathology.report.geojson_cells import class_name
 from pathology.report.job import ExportJob, ExportSlide
 from pathology.report.palette import CLASS_COLOURS, PATTERN_COLOURS, RGB
-from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.cells import read_cell_columns, read_cells, read_schema_names
 from pathology.runs.layout import CELLS
 from pathology.scoring import TILE_FLAG
@@ -60,17 +59,12 @@ def export_dicom_ann(job: ExportJob, folder: Path) -> list[Path]:
     SlideError
         If a table of cells is damaged, or a file cannot be written.
     """
-    written = []
-    for slide in job.slides:
+
+    def make(slide: ExportSlide) -> bytes | None:
         made = make_annotations(slide, job)
-        if made is not None:
-            path = folder / f"{slide.result.slide_id}.ann.dcm"
-            stream = io.BytesIO()
-            made.save_as(stream, enforce_file_format=True)
-            atomic_write_bytes(path, stream.getvalue())
-            written.append(path)
-        job.step(slide.result.slide_id)
-    return written
+        return None if made is None else file_of(made)
+
+    return job.write_each(folder, ".ann.dcm", make)
 
 
 def make_annotations(

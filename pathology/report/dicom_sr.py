@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +34,7 @@ from pathology.report.dicom import (
     OD_UNIT,
     SCORE_ANSWERS,
     derive_uid,
+    file_of,
     finish,
     one_line,
     pattern_code,
@@ -48,7 +48,6 @@ from pathology.report.facts import Facts
 from pathology.report.job import ExportJob, ExportSlide
 from pathology.report.palette import TIER_LABELS
 from pathology.report.words import flag_words, reason_words
-from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.result import SlideResult
 from pathology.runs.row import Her2Tier
 
@@ -84,16 +83,11 @@ def export_dicom_sr(job: ExportJob, folder: Path) -> list[Path]:
     SlideError
         If a file cannot be written.
     """
-    written = []
-    for slide in job.slides:
-        if slide.result.status != "failed":
-            path = folder / f"{slide.result.slide_id}.sr.dcm"
-            stream = io.BytesIO()
-            make_report(slide, job).save_as(stream, enforce_file_format=True)
-            atomic_write_bytes(path, stream.getvalue())
-            written.append(path)
-        job.step(slide.result.slide_id)
-    return written
+
+    def make(slide: ExportSlide) -> bytes | None:
+        return None if slide.result.status == "failed" else file_of(make_report(slide, job))
+
+    return job.write_each(folder, ".sr.dcm", make)
 
 
 def make_report(slide: ExportSlide, job: ExportJob) -> Any:

@@ -18,7 +18,7 @@ from pathology.agreement import (
     compare_numbers,
     evaluate_study,
 )
-from pathology.errors import OutputError, SlideError, UsageError
+from pathology.errors import OutputError, UsageError
 from pathology.report.evaluation_gather import ContinuousColumns, Gathered, gather_study
 from pathology.report.evaluation_page import render_evaluation
 from pathology.report.evaluation_tables import (
@@ -29,7 +29,7 @@ from pathology.report.evaluation_tables import (
     named_flows,
     table_rows,
 )
-from pathology.runs.atomic import atomic_write_bytes
+from pathology.runs.atomic import atomic_write_bytes, output_errors
 from pathology.runs.csvfile import render_csv
 from pathology.runs.layout import RESULTS_CSV
 
@@ -150,12 +150,11 @@ def _numbers(gathered: Gathered, options: Options) -> ContinuousAgreement | None
 def _write(out: Path, files: dict[str, bytes]) -> None:
     try:
         (out / TABLE_FOLDER).mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            atomic_write_bytes(out / name, content)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
-    except SlideError as error:
-        raise OutputError(error.message, fix=error.fix) from error
+    with output_errors():
+        for name, content in files.items():
+            atomic_write_bytes(out / name, content)
 
 
 def _json(
@@ -173,16 +172,7 @@ def _json(
         "bootstrap": asdict(request.options.bootstrap),
         "inputs": _inputs(request, gathered),
         "readers": list(gathered.study.readers),
-        "refused": [
-            {
-                "file": item.reading.file,
-                "row": item.reading.row,
-                "slide_id": item.reading.slide_id,
-                "reader": item.reading.reader,
-                "reason": item.reason,
-            }
-            for item in gathered.refused
-        ],
+        "refused": [item.record for item in gathered.refused],
         "categories": list(LABELS),
         "comparisons": [
             {"against": name, "site": site, **_comparison(comparison)}

@@ -82,6 +82,17 @@ class Refused:
     reading: Reading
     reason: str
 
+    @property
+    def record(self) -> dict[str, str | int]:
+        """Where the reading stands, and the reason: one row."""
+        return {
+            "file": self.reading.file,
+            "row": self.reading.row,
+            "slide_id": self.reading.slide_id,
+            "reader": self.reading.reader,
+            "reason": self.reason,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gathered:

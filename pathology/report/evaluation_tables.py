@@ -144,17 +144,7 @@ def table_rows(
         "curve": list(_curve(evaluation)),
         "continuous": [] if continuous is None else list(_continuous(continuous)),
         "flow": list(_flows(evaluation, continuous)),
-        "refused": [
-            {
-                "file": item.reading.file,
-                "row": item.reading.row,
-                "slide_id": item.reading.slide_id,
-                "reader": item.reading.reader,
-                "reason": item.reason,
-                "meaning": REFUSALS[item.reason],
-            }
-            for item in gathered.refused
-        ],
+        "refused": [{**item.record, "meaning": REFUSALS[item.reason]} for item in gathered.refused],
         "tiers": list(_tiers(evaluation)),
         "slides": list(_slides(evaluation, gathered)),
     }

@@ -24,7 +24,6 @@ from pathology.report.words import (
     flag_words,
     reason_words,
 )
-from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.result import SlideResult
 
 __all__ = ["export_fhir", "make_bundle"]
@@ -63,16 +62,10 @@ def export_fhir(job: ExportJob, folder: Path) -> list[Path]:
     SlideError
         If a file cannot be written.
     """
-    written = []
-    for slide in job.slides:
-        path = folder / f"{slide.result.slide_id}.fhir.json"
-        content = orjson.dumps(
-            make_bundle(slide, job), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-        )
-        atomic_write_bytes(path, content)
-        written.append(path)
-        job.step(slide.result.slide_id)
-    return written
+    form = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    return job.write_each(
+        folder, ".fhir.json", lambda slide: orjson.dumps(make_bundle(slide, job), option=form)
+    )
 
 
 def make_bundle(slide: ExportSlide, job: ExportJob) -> dict[str, Any]:

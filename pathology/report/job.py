@@ -14,6 +14,7 @@ from pathology.errors import OutputError, UsageError
 from pathology.geometry import Spacing
 from pathology.report.decision import Decision
 from pathology.report.folders import slide_ids
+from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.layout import slide_folder
 from pathology.runs.pseudonyms import Pseudonyms
 from pathology.runs.result import SlideResult
@@ -114,6 +115,35 @@ class ExportJob:
     def with_step(self, step: Callable[[str], None]) -> ExportJob:
         """Return the job with another listener."""
         return replace(self, step=step)
+
+    def write_each(
+        self, folder: Path, ending: str, make: Callable[[ExportSlide], bytes | None]
+    ) -> list[Path]:
+        """Write one file for each slide, named after it.
+
+        Parameters
+        ----------
+        folder
+            Where to write; exists.
+        ending
+            Of the files' names, such as ``.pdf``.
+        make
+            Returns the content; None for a slide without a file.
+
+        Raises
+        ------
+        SlideError
+            If a file cannot be written.
+        """
+        written = []
+        for slide in self.slides:
+            content = make(slide)
+            if content is not None:
+                path = folder / f"{slide.result.slide_id}{ending}"
+                atomic_write_bytes(path, content)
+                written.append(path)
+            self.step(slide.result.slide_id)
+        return written
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,10 +19,9 @@ import tifffile
 
 from pathology import __version__
 from pathology.report.heat_grid import HeatGrid, heat_grid
-from pathology.report.job import ExportJob
+from pathology.report.job import ExportJob, ExportSlide
 from pathology.report.palette import PATTERN_COLOURS, RGB
 from pathology.report.words import RESEARCH_USE_ONLY
-from pathology.runs.atomic import atomic_write_bytes
 
 __all__ = ["export_ome_tiff", "render_ome_tiff"]
 
@@ -50,15 +49,12 @@ def export_ome_tiff(job: ExportJob, folder: Path) -> list[Path]:
     SlideError
         If a table is damaged, or a file cannot be written.
     """
-    written = []
-    for slide in job.slides:
+
+    def make(slide: ExportSlide) -> bytes | None:
         grid = heat_grid(slide)
-        if grid is not None:
-            path = folder / f"{slide.result.slide_id}.ome.tiff"
-            atomic_write_bytes(path, render_ome_tiff(grid, name=slide.result.slide_id))
-            written.append(path)
-        job.step(slide.result.slide_id)
-    return written
+        return None if grid is None else render_ome_tiff(grid, name=slide.result.slide_id)
+
+    return job.write_each(folder, ".ome.tiff", make)
 
 
 def render_ome_tiff(grid: HeatGrid, *, name: str) -> bytes:

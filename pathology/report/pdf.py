@@ -59,7 +59,6 @@ from pathology.report.words import (
     RESEARCH_USE_ONLY,
     flag_words,
 )
-from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.result import SlideResult
 
 __all__ = ["export_pdf", "render_pdf"]
@@ -88,13 +87,7 @@ def export_pdf(job: ExportJob, folder: Path) -> list[Path]:
     SlideError
         If a file cannot be written.
     """
-    written = []
-    for slide in job.slides:
-        path = folder / f"{slide.result.slide_id}.pdf"
-        atomic_write_bytes(path, render_pdf(slide, job))
-        written.append(path)
-        job.step(slide.result.slide_id)
-    return written
+    return job.write_each(folder, ".pdf", lambda slide: render_pdf(slide, job))
 
 
 def render_pdf(slide: ExportSlide, job: ExportJob) -> bytes:

@@ -245,11 +245,7 @@ def decide(
     need_current(shown)
     own = (shown.ihc_score, shown.tier)
     if kind == "agree":
-        if (ihc_score not in (None, own[0])) or (tier not in (None, own[1])) or reason:
-            raise Refused(
-                f"the program says {own[0]}: another score is no agreement",
-                fix="Override it, with a reason.",
-            )
+        _check_agreement((ihc_score, tier), own, reason)
         ihc_score, tier = own
     elif kind == "override":
         check_score(ihc_score or "", tier)
@@ -274,6 +270,16 @@ def decide(
         },
         why=why,
     )
+
+
+def _check_agreement(
+    given: tuple[str | None, str | None], own: tuple[str, str | None], reason: str | None
+) -> None:
+    if given[0] not in (None, own[0]) or given[1] not in (None, own[1]) or reason:
+        raise Refused(
+            f"the program says {own[0]}: another score is no agreement",
+            fix="Override it, with a reason.",
+        )
 
 
 def _check_override(

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from pathology.errors import ReasonCode, SlideError
+from pathology.errors import OutputError, ReasonCode, SlideError
 from pathology.runs.processes import machine_tag
 
 __all__ = [
@@ -29,6 +29,8 @@ __all__ = [
     "atomic_write_bytes",
     "disk_errors",
     "is_temporary",
+    "make_folder",
+    "output_errors",
     "remove_temporary",
     "sync_folder",
 ]
@@ -106,6 +108,51 @@ def disk_errors(path: Path) -> Iterator[None]:
             f"{path}: cannot be written ({error.strerror or error})",
             reason=ReasonCode.OUTPUT_NOT_WRITABLE,
             fix="Check that the output folder exists and may be written.",
+        ) from error
+
+
+@contextmanager
+def output_errors() -> Iterator[None]:
+    """Turn what cannot be written of one slide into what ends the command: files of a whole run.
+
+    Raises
+    ------
+    OutputError
+        In place of a SlideError, with its text.
+
+    Examples
+    --------
+    >>> with output_errors(), disk_errors(Path("out/results.csv")):
+    ...     raise OSError(errno.ENOSPC, "No space left on device")
+    Traceback (most recent call last):
+    pathology.errors.OutputError: out/results.csv: the disk is full. Free some space, then ...
+    """
+    try:
+        yield
+    except SlideError as error:
+        raise OutputError(error.message, fix=error.fix) from error
+
+
+def make_folder(folder: Path, *, fix: str) -> None:
+    """Make a folder for output and those above it, where they are missing.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    fix
+        What to do where it cannot be made.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be made ({error.strerror or error})", fix=fix
         ) from error
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pathology.errors import OutputError, UsageError
-from pathology.runs.csvfile import parse_csv, parse_rows
+from pathology.errors import OutputError
+from pathology.runs.csvfile import parse_csv
 from pathology.runs.layout import CASES_CSV, RESULTS_CSV
 from pathology.runs.results import read_rows
 from pathology.runs.row import COLUMN_KINDS, ResultRow
+from pathology.runs.usertable import UserTable, parse_user_csv, read_user_file
 
 __all__ = ["CaseScore", "read_case_scores", "read_patient_rows"]
 
@@ -41,7 +42,7 @@ class CaseScore:
     numbers: Mapping[str, float | None] = field(default_factory=dict)
 
 
-def read_patient_rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+def read_patient_rows(path: Path) -> UserTable:
     """Read a table with one row per patient.
 
     Parameters
@@ -51,28 +52,22 @@ def read_patient_rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, 
 
     Returns
     -------
-    tuple
-        Columns; rows with their numbers as a spreadsheet shows them.
+    UserTable
+        Rows with their numbers as a spreadsheet shows them.
 
     Raises
     ------
     UsageError
         If it cannot be read, or a column is there twice; names the row.
     """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise UsageError(f"{path}: is larger than any table of patients")
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"{path}: the table cannot be read ({error.strerror or error})",
-            fix="Name a CSV file with one row per patient.",
-        ) from error
-    columns, rows = parse_rows(content, name=str(path))
-    for name in columns:
-        if columns.count(name) > 1:
-            raise UsageError(f"{path}: row 1: column {name!r} is there twice", fix="Keep one.")
-    return columns, rows
+    content = read_user_file(
+        path,
+        what="the table",
+        table="table of patients",
+        fix="Name a CSV file with one row per patient.",
+        max_bytes=_MAX_BYTES,
+    )
+    return parse_user_csv(content, name=str(path), kind="row")
 
 
 def read_case_scores(folder: Path, *, numbers: Sequence[str] = ()) -> dict[str, CaseScore]:

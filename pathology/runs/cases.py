@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from pathology.errors import OutputError, SlideError
-from pathology.runs.atomic import atomic_write_bytes
+from pathology.runs.atomic import atomic_write_bytes, output_errors
 from pathology.runs.csvfile import render_csv
 from pathology.runs.final import (
     FinalCase,
@@ -177,12 +176,10 @@ def write_cases(folder: Path, results: Iterable[SlideResult]) -> list[CaseRow]:
     rows = summarise_cases(slides, ish)
     if ish is not None:
         write_ish_table(folder, slides, ish)
-    try:
+    with output_errors():
         atomic_write_bytes(
             folder / CASES_CSV, render_csv(CASE_COLUMNS, [row.model_dump() for row in rows])
         )
-    except SlideError as error:
-        raise OutputError(error.message, fix=error.fix) from error
     return rows
 
 

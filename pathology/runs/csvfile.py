@@ -25,7 +25,6 @@ __all__ = [
     "format_cell",
     "guard",
     "parse_csv",
-    "parse_rows",
     "render_csv",
     "unguard",
     "wrong_separator",
@@ -149,43 +148,6 @@ def parse_csv(content: bytes, *, name: str) -> tuple[list[str], list[dict[str, s
     return columns, rows
 
 
-def parse_rows(content: bytes, *, name: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    r"""Read a table that a person made: empty lines count as rows, but are skipped.
-
-    Parameters
-    ----------
-    content
-        The file, as for :func:`parse_csv`.
-    name
-        Name of the file, for messages.
-
-    Returns
-    -------
-    tuple
-        Names of the columns without outer blanks, and the rows with their numbers as a spreadsheet
-        shows them (the header is row 1), outer blanks of every field taken off.
-
-    Raises
-    ------
-    OutputError
-        If it is not such a table.
-
-    Examples
-    --------
-    >>> parse_rows(b"a, b\n\n1, 2 \n", name="t.csv")
-    (['a', 'b'], [(3, {'a': '1', 'b': '2'})])
-    """
-    lines = _split(content, name=name)
-    columns = [column.strip() for column in lines[0]]
-    check_separator(columns, where=f"{name}: row 1", error=OutputError)
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        if any(field.strip() for field in line):
-            found = _row(columns, line, number, name)
-            rows.append((number, {column: field.strip() for column, field in found.items()}))
-    return columns, rows
-
-
 def wrong_separator(header: Sequence[str]) -> str | None:
     """Name what separates the columns of a table where it is not commas.
 
@@ -212,9 +174,7 @@ def wrong_separator(header: Sequence[str]) -> str | None:
     return next((name for sign, name in _OTHER_SEPARATORS.items() if sign in header[0]), None)
 
 
-def check_separator(
-    header: Sequence[str], *, where: str, error: type[UsageError] = UsageError
-) -> None:
+def check_separator(header: Sequence[str], *, where: str) -> None:
     """Refuse a table whose columns are not separated by commas.
 
     Parameters
@@ -223,16 +183,14 @@ def check_separator(
         As for :func:`wrong_separator`.
     where
         The file and its line, for the message.
-    error
-        What to raise.
 
     Raises
     ------
     UsageError
-        Or ``error``, if something else separates them.
+        If something else separates them.
     """
     if separator := wrong_separator(header):
-        raise error(f"{where}: the columns are separated by {separator}", fix=SAVE_WITH_COMMAS)
+        raise UsageError(f"{where}: the columns are separated by {separator}", fix=SAVE_WITH_COMMAS)
 
 
 def _split(content: bytes, *, name: str) -> list[list[str]]:

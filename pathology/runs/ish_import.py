@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from pathology.errors import UsageError
 from pathology.runs.cases import CaseRow, write_cases
 from pathology.runs.hidden_names import HIDDEN
 from pathology.runs.ish_input import parse_ish
@@ -20,8 +20,11 @@ from pathology.runs.lock import RunLock
 from pathology.runs.log import RunLog
 from pathology.runs.results import read_results, sort_results
 from pathology.runs.run_info import read_run_info
+from pathology.runs.usertable import read_user_file
 
 __all__ = ["IshOutcome", "apply_ish"]
+
+_MAX_BYTES: Final = 64 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +87,13 @@ def apply_ish(folder: Path, results: Path | None = None) -> IshOutcome:
         rows = readings = 0
         counts: MergeCounts | None = None
         if results is not None:
-            content = _read(results)
+            content = read_user_file(
+                results,
+                what="the ISH results",
+                table="table of ISH results",
+                fix="Name a CSV or JSON file with --results.",
+                max_bytes=_MAX_BYTES,
+            )
             sha256 = hashlib.sha256(content).hexdigest()
             given = parse_ish(content, path=results)
             records = gather_records(given, BlockIndex.of(slides), source=sha256)
@@ -105,16 +114,6 @@ def apply_ish(folder: Path, results: Path | None = None) -> IshOutcome:
         )
     finally:
         lock.release()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"{path}: the ISH results cannot be read ({error.strerror or error})",
-            fix="Name a CSV or JSON file with --results.",
-        ) from error
 
 
 def _log(folder: Path, path: str, sha256: str, counts: MergeCounts) -> None:

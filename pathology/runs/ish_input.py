@@ -6,6 +6,7 @@ Every row is checked by itself here; which block it belongs to, :mod:`pathology.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -48,7 +49,6 @@ ISH_COLUMNS: Final[tuple[str, ...]] = (
 )
 RowKind = Literal["cell", "totals", "call"]
 
-_MAX_BYTES: Final = 64 << 20
 _STAGES: Final = ("first", "recount", "adjudication")
 #: Calls as they are written, and as they are stored.
 CALLS: Final[dict[str, str]] = {
@@ -118,14 +118,13 @@ def parse_ish(content: bytes, *, path: Path) -> list[IshRow]:
     >>> row.kind, row.probe, row.values
     ('totals', 'dual', {'cells': 20, 'her2': 80, 'cep17': 40})
     """
-    if len(content) > _MAX_BYTES:
-        raise UsageError(f"{path}: is larger than any table of ISH results")
+    rows: Sequence[UserRow]
     if path.suffix.casefold() == ".json":
         rows = parse_user_json(
             content, name=str(path), columns=ISH_COLUMNS, key="results", lists=("her2", "cep17")
         )
     else:
-        rows = parse_user_csv(content, name=str(path), columns=ISH_COLUMNS)
+        rows = parse_user_csv(content, name=str(path), columns=ISH_COLUMNS).rows
     if not rows:
         raise UsageError(f"{path}: there are no ISH results", fix="Give one row per cell or block.")
     return [_row(row) for row in rows]

@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pathology.errors import ConfigError, OutputError, SlideError
-from pathology.runs.atomic import atomic_write_bytes
+from pathology.errors import ConfigError, OutputError
+from pathology.runs.atomic import atomic_write_bytes, output_errors
 from pathology.runs.ish_record import IshRecord, IshSource, ReplacedRecord
 from pathology.runs.layout import ISH_JSON
 from pathology.scoring.ish_guideline import DEFAULT_ISH_GUIDELINE, load_ish_guideline
@@ -162,10 +162,8 @@ def write_ish(folder: Path, store: IshStore) -> None:
         If the disk is full or the folder cannot be written.
     """
     text = json.dumps(store.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-    try:
+    with output_errors():
         atomic_write_bytes(folder / ISH_JSON, text.encode())
-    except SlideError as error:
-        raise OutputError(error.message, fix=error.fix) from error
 
 
 def _order(record: IshRecord) -> tuple[object, ...]:

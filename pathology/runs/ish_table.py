@@ -7,10 +7,10 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Final
 
-from pathology.errors import OutputError, SlideError
-from pathology.runs.atomic import atomic_write_bytes
+from pathology.runs.atomic import atomic_write_bytes, output_errors
 from pathology.runs.csvfile import Cell, render_csv
 from pathology.runs.final import FinalCase, IshByBlock, finish_case, group_cases
+from pathology.runs.ish_input import READING_COLUMNS
 from pathology.runs.ish_join import block_key
 from pathology.runs.ish_record import BlockKey, IshRecord
 from pathology.runs.ish_store import IshStore
@@ -66,18 +66,8 @@ _SAME: Final = (
     "slide_id",
     "probe",
     "population",
-    "population_pct",
     "cells",
-    "observer",
-    "blinded",
-    "includes_2plus_area",
-    "assay",
-    "controls_ok",
-    "invasive_areas",
-    "weak_signals_pct",
-    "cytoplasm_signals_pct",
-    "nuclei_resolved",
-    "autofluorescence",
+    *READING_COLUMNS,
 )
 
 
@@ -132,10 +122,8 @@ def write_ish_table(folder: Path, slides: Sequence[SlideResult], store: IshStore
     OutputError
         If the disk is full or the folder cannot be written.
     """
-    try:
+    with output_errors():
         atomic_write_bytes(folder / ISH_CSV, render_csv(ISH_TABLE_COLUMNS, ish_rows(slides, store)))
-    except SlideError as error:
-        raise OutputError(error.message, fix=error.fix) from error
 
 
 def _row(

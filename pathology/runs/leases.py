@@ -18,9 +18,14 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pathology.errors import OutputError, SlideError
 from pathology.provenance import versions
-from pathology.runs.atomic import TEMP_MARK, atomic_write_bytes, disk_errors, is_temporary
+from pathology.runs.atomic import (
+    TEMP_MARK,
+    atomic_write_bytes,
+    disk_errors,
+    is_temporary,
+    output_errors,
+)
 from pathology.runs.layout import path_text
 from pathology.runs.processes import is_running, machine_name, machine_tag, process_start
 
@@ -149,10 +154,8 @@ class Lease:
         self._thread.join()
 
     def _write(self) -> None:
-        try:
+        with output_errors():
             atomic_write_bytes(self.path, self.record.model_dump_json(indent=2).encode() + b"\n")
-        except SlideError as error:
-            raise OutputError(error.message, fix=error.fix) from error
 
     def _beat(self) -> None:
         while not self._closed.wait(BEAT_SECONDS):

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pathology.errors import OutputError, PathologyError, SlideError
+from pathology.errors import OutputError, PathologyError
 from pathology.provenance import sha256_file, versions
-from pathology.runs.atomic import AtomicFile, atomic_write_bytes, disk_errors
+from pathology.runs.atomic import AtomicFile, atomic_write_bytes, disk_errors, output_errors
 from pathology.runs.cases import write_cases
 from pathology.runs.folder import RunFolder, refuse_living_shards
 from pathology.runs.layout import ISH_JSON, RESULTS_CSV, SHARDS
@@ -268,13 +268,11 @@ def _copy(joined: Joined, folder: RunFolder) -> None:
         target = folder.slide(slide_id)
         if target.load() == result and _same_key(target, joined.key):
             continue
-        try:
+        with output_errors():
             target.begin()
             for file in result.outputs:
                 _copy_file(source.path / file.name, target.path / file.name)
             target.write_result(result)
-        except SlideError as error:
-            raise OutputError(error.message, fix=error.fix) from error
 
 
 def _same_key(place: SlideFolder, key: RunKey) -> bool:

@@ -14,8 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from pathology.errors import UsageError
-from pathology.runs.csvfile import parse_rows, render_csv
+from pathology.runs.csvfile import render_csv
 from pathology.runs.row import TIER_ORDER
+from pathology.runs.usertable import (
+    UserRow,
+    UserTable,
+    parse_user_csv,
+    read_user_file,
+    wrong_field,
+)
 
 __all__ = [
     "NOT_SCORABLE",
@@ -44,8 +51,6 @@ TIERS_OF: Final = {
     "3+": ("her2_positive",),
     NOT_SCORABLE: (),
 }
-#: Twenty readers of a hundred thousand slides.
-_MAX_BYTES: Final = 256 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +89,7 @@ class Reading:
 
     def wrong(self, column: str, problem: str, fix: str) -> UsageError:
         """Return an error about this reading that names file, row and column."""
-        return _wrong(self.file, self.row, column, problem, fix)
+        return wrong_field(self.file, f"row {self.row}", column, problem, fix=fix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,21 +145,30 @@ def read_readings(path: Path, *, value_column: str | None = None) -> ReadingFile
     UsageError
         If the file cannot be read, or its header or a value is wrong; names row and column.
     """
-    content = _read(path)
-    columns, rows = parse_rows(content, name=str(path))
-    form = _check_header(path, columns)
-    if not rows:
+    content = read_user_file(
+        path,
+        what="the readings",
+        table="reader file",
+        fix="Name a CSV file with --readers.",
+    )
+    table = parse_user_csv(content, name=str(path), kind="row")
+    form = _check_header(table)
+    if not table.rows:
         raise UsageError(f"{path}: there are no readings", fix="List one slide per row.")
-    known = (*_LONG, value_column) if form == "long" else tuple(columns)
-    read = _long_rows if form == "long" else _wide_rows
+    known = (*_LONG, value_column) if form == "long" else table.columns
+    readings = (
+        _long_readings(path, table, value_column)
+        if form == "long"
+        else _wide_readings(path, table)  # holds scores only
+    )
     return ReadingFile(
         name=path.name,
         sha256=hashlib.sha256(content).hexdigest(),
         form=form,
-        rows=len(rows),
-        readings=tuple(read(path, columns, rows, value_column)),
-        columns_not_used=tuple(name for name in columns if name not in known),
-        says_saw_score="saw_score" in columns,
+        rows=len(table.rows),
+        readings=tuple(readings),
+        columns_not_used=tuple(name for name in table.columns if name not in known),
+        says_saw_score="saw_score" in table.columns,
     )
 
 
@@ -181,156 +195,128 @@ def render_readings(rows: Sequence[Mapping[str, str | bool | None]]) -> bytes:
     return render_csv(columns, [{name: row.get(name) for name in columns} for row in rows])
 
 
-def _read(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise UsageError(f"{path}: is larger than any reader file")
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"{path}: the readings cannot be read ({error.strerror or error})",
-            fix="Name a CSV file with --readers.",
-        ) from error
-
-
-def _check_header(path: Path, columns: Sequence[str]) -> str:
+def _check_header(table: UserTable) -> str:
     """Return the form of a file whose header is in order."""
-    for name in columns:
-        if not name:
-            raise UsageError(f"{path}: row 1: a column has no name", fix="Name or remove it.")
-        if columns.count(name) > 1:
-            raise UsageError(f"{path}: row 1: column {name!r} is there twice", fix="Keep one.")
+    columns = table.columns
+    if "" in columns:
+        raise table.wrong_header("a column has no name", fix="Name or remove it.")
     if "slide_id" not in columns:
-        raise UsageError(
-            f"{path}: row 1: there is no column 'slide_id'",
+        raise table.wrong_header(
+            "there is no column 'slide_id'",
             fix="Columns: slide_id, reader, score; or slide_id and one column per reader.",
         )
     if "score" in columns:
         return "long"
     if "reader" in columns:
-        raise UsageError(
-            f"{path}: row 1: there is a column 'reader' and no column 'score'",
+        raise table.wrong_header(
+            "there is a column 'reader' and no column 'score'",
             fix="Columns: slide_id, reader, score.",
         )
     if not set(columns) - set(_ABOUT):
-        raise UsageError(
-            f"{path}: row 1: there is neither a column 'score' nor one per reader",
+        raise table.wrong_header(
+            "there is neither a column 'score' nor one per reader",
             fix="Columns: slide_id, reader, score; or slide_id and one column per reader.",
         )
     return "wide"
 
 
-def _wrong(file: str, row: int, column: str, problem: str, fix: str) -> UsageError:
-    return UsageError(f"{file}: row {row}, column {column!r}: {problem}", fix=fix)
-
-
-_Rows = list[tuple[int, dict[str, str]]]
-
-
-def _long_rows(
-    path: Path, columns: Sequence[str], rows: _Rows, value_column: str | None
-) -> Iterator[Reading]:
-    for number, row in rows:
-        reader = row["reader"] if "reader" in columns else path.stem
-        _check_reader(str(path), number, "reader", reader)
-        score = _score(str(path), number, "score", row["score"])
+def _long_readings(path: Path, table: UserTable, value_column: str | None) -> Iterator[Reading]:
+    for row in table.rows:
+        reader = row.text("reader") if "reader" in table.columns else path.stem
+        if problem := _wrong_reader(reader):
+            raise row.wrong("reader", problem[0], fix=problem[1])
+        score = _score(row, "score")
         yield Reading(
             file=path.name,
-            row=number,
+            row=row.row,
             column="score",
             reader=reader,
             score=score,
-            tier=_tier(str(path), number, row.get("tier", ""), score),
-            value=_value(str(path), number, value_column, row),
-            **_about(path, number, row),
+            tier=_tier(row, score),
+            value=_value(row, value_column),
+            **_about(row),
         )
 
 
-def _wide_rows(
-    path: Path, columns: Sequence[str], rows: _Rows, value_column: str | None
-) -> Iterator[Reading]:
-    del value_column  # a wide file holds scores only
-    readers = [name for name in columns if name not in _ABOUT]
+def _wide_readings(path: Path, table: UserTable) -> Iterator[Reading]:
+    readers = [name for name in table.columns if name not in _ABOUT]
     for name in readers:
-        _check_reader(str(path), 1, name, name)
-    for number, row in rows:
-        about = _about(path, number, row)
+        if problem := _wrong_reader(name):
+            raise wrong_field(table.file, "row 1", name, problem[0], fix=problem[1])
+    for row in table.rows:
+        about = _about(row)
         for name in readers:
-            if row[name]:
-                score = _score(str(path), number, name, row[name])
+            if row.text(name):
                 yield Reading(
-                    file=path.name, row=number, column=name, reader=name, score=score, **about
+                    file=path.name,
+                    row=row.row,
+                    column=name,
+                    reader=name,
+                    score=_score(row, name),
+                    **about,
                 )
 
 
-def _check_reader(file: str, row: int, column: str, reader: str) -> None:
+def _wrong_reader(reader: str) -> tuple[str, str] | None:
+    """Return what is wrong with the name of a reader, and what to do."""
     if not reader:
-        raise _wrong(file, row, column, "is empty", "Name the reader.")
+        return "is empty", "Name the reader."
     if reader in _RESERVED:
-        raise _wrong(
-            file, row, column, f"{reader!r} means something else here", "Name the reader otherwise."
-        )
+        return f"{reader!r} means something else here", "Name the reader otherwise."
+    return None
 
 
-def _about(path: Path, number: int, row: dict[str, str]) -> dict[str, Any]:
-    slide_id = row["slide_id"]
+def _about(row: UserRow) -> dict[str, Any]:
+    slide_id = row.text("slide_id")
     if not slide_id:
-        raise _wrong(str(path), number, "slide_id", "is empty", "Name the slide.")
-    saw = row.get("saw_score", "").lower()
+        raise row.wrong("slide_id", "is empty", fix="Name the slide.")
+    saw = row.text("saw_score").lower()
     if saw not in ("", "true", "false"):
-        raise _wrong(
-            str(path),
-            number,
-            "saw_score",
-            f"{saw!r} is not allowed",
-            "Allowed: true, false, empty.",
-        )
+        raise row.wrong("saw_score", f"{saw!r} is not allowed", fix="Allowed: true, false, empty.")
     return {
         "slide_id": slide_id,
-        "site": row.get("site") or None,
-        "patient_id": row.get("patient_id") or None,
+        "site": row.text("site") or None,
+        "patient_id": row.text("patient_id") or None,
         "saw_score": {"true": True, "false": False}.get(saw),
     }
 
 
-def _score(file: str, row: int, column: str, text: str) -> str:
+def _score(row: UserRow, column: str) -> str:
+    text = row.text(column)
     if text not in READING_SCORES:
-        problem = f"{text!r} is not a score" if text else "is empty"
-        raise _wrong(
-            file, row, column, problem, f"Allowed: {', '.join(READING_SCORES)}. Nothing is guessed."
+        raise row.wrong(
+            column,
+            f"{text!r} is not a score" if text else "is empty",
+            fix=f"Allowed: {', '.join(READING_SCORES)}. Nothing is guessed.",
         )
     return text
 
 
-def _tier(file: str, row: int, text: str, score: str) -> str | None:
+def _tier(row: UserRow, score: str) -> str | None:
+    text = row.text("tier")
     if not text:
         return None
     if text not in TIER_ORDER:
-        raise _wrong(
-            file, row, "tier", f"{text!r} is not a tier", f"Allowed: {', '.join(TIER_ORDER)}."
-        )
+        raise row.wrong("tier", f"{text!r} is not a tier", fix=f"Allowed: {', '.join(TIER_ORDER)}.")
     if text not in TIERS_OF[score]:
         allowed = ", ".join(TIERS_OF[score]) or "none"
-        raise _wrong(
-            file, row, "tier", f"{text!r} does not go with {score}", f"With {score}: {allowed}."
+        raise row.wrong(
+            "tier", f"{text!r} does not go with {score}", fix=f"With {score}: {allowed}."
         )
     return text
 
 
-def _value(file: str, row: int, column: str | None, cells: dict[str, str]) -> float | None:
-    text = cells.get(column, "") if column else ""
-    if not text or column is None:
+def _value(row: UserRow, column: str | None) -> float | None:
+    if column is None or not (text := row.text(column)):
         return None
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise _wrong(
-            file,
-            row,
+        raise row.wrong(
             column,
             f"{text!r} is not a number",
-            "Write it like 12.5, without a sign of %.",
+            fix="Write it like 12.5, without a sign of %.",
         )
     return value

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from pathology.errors import OutputError, SlideError
-from pathology.runs.atomic import AtomicFile, atomic_write_bytes, disk_errors
+from pathology.errors import OutputError
+from pathology.runs.atomic import AtomicFile, atomic_write_bytes, disk_errors, output_errors
 from pathology.runs.csvfile import Cell, parse_csv, render_csv
 from pathology.runs.layout import RESULT, RESULTS_CSV, RESULTS_PARQUET, slide_folder
 from pathology.runs.result import SlideResult
@@ -98,12 +98,10 @@ def write_results(folder: Path, results: Iterable[SlideResult]) -> list[SlideRes
         for cells in zip(*columns.values(), strict=True)
     )
     path = folder / RESULTS_PARQUET
-    try:
+    with output_errors():
         with AtomicFile(path) as file, disk_errors(path):
             pq.write_table(table, file.stream, **TABLE_OPTIONS)
         atomic_write_bytes(folder / RESULTS_CSV, render_csv(RESULT_COLUMNS, rows))
-    except SlideError as error:
-        raise OutputError(error.message, fix=error.fix) from error
     return ordered
 
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pathology.config import Config, list_problems, load_config
-from pathology.errors import OutputError, SlideError
-from pathology.runs.atomic import atomic_write_bytes
+from pathology.errors import OutputError
+from pathology.runs.atomic import atomic_write_bytes, output_errors
 from pathology.runs.layout import RUN, path_text
 from pathology.runs.leases import ShardRecord
 
@@ -235,10 +235,8 @@ def write_run_info(folder: Path, key: RunKey, info: RunInfo | None) -> None:
         "run": None if info is None else info.model_dump(mode="json"),
     }
     text = json.dumps(clean_texts(content), indent=2, ensure_ascii=False) + "\n"
-    try:
+    with output_errors():
         atomic_write_bytes(folder / RUN, text.encode())
-    except SlideError as error:
-        raise OutputError(error.message, fix=error.fix) from error
 
 
 def read_run_info(folder: Path) -> tuple[RunKey, RunInfo | None]:

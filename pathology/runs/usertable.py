@@ -1,21 +1,59 @@
-"""Tables that people give: CSV or JSON, every row with its place for messages."""
+"""Tables that people give: CSV or JSON, every row with its place for messages.
+
+The one reader of such tables: manifests, labels, readings, patients, ISH results. What this program
+wrote itself, :func:`~pathology.runs.csvfile.parse_csv` reads.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final, Literal
 
 from pathology.errors import UsageError
 from pathology.runs.csvfile import check_separator, unguard
 
-__all__ = ["UserRow", "parse_user_csv", "parse_user_json"]
+__all__ = [
+    "RowKind",
+    "UserRow",
+    "UserTable",
+    "parse_user_csv",
+    "parse_user_json",
+    "read_user_file",
+    "wrong_field",
+]
+
+#: What a row is counted as: a line of the file, a row as a spreadsheet shows it (both from 1 with
+#: the header), or an item of a JSON list (from 1).
+RowKind = Literal["line", "row", "item"]
+
+#: Twenty readers of a hundred thousand slides.
+_MAX_BYTES: Final = 256 << 20
 
 
-@dataclass(frozen=True, kw_only=True)
+def wrong_field(file: str, place: str, column: str, problem: str, *, fix: str = "") -> UsageError:
+    """Make the error about one field.
+
+    Parameters
+    ----------
+    file, place, column
+        Where it stands.
+    problem, fix
+        What is wrong, and what to do.
+
+    Examples
+    --------
+    >>> str(wrong_field("ish.csv", "line 3", "her2", "'-1' is negative", fix="Give a count."))
+    "ish.csv: line 3, column 'her2': '-1' is negative. Give a count."
+    """
+    return UsageError(f"{file}: {place}, column {column!r}: {problem}", fix=fix)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class UserRow:
     """Hold one row and what is needed to name it in an error.
 
@@ -24,11 +62,11 @@ class UserRow:
     file
         Name of the file.
     row
-        Line of a CSV file, counted from 1 with the header, or item of a JSON file, from 1.
+        Its number.
     kind
-        ``line`` or ``item``.
+        What the number counts.
     cells
-        Texts by column; blanks around them are taken off.
+        Texts by column; blanks around them are taken off unless the table was read as exact.
 
     Examples
     --------
@@ -39,12 +77,12 @@ class UserRow:
 
     file: str
     row: int
-    kind: str
+    kind: RowKind
     cells: Mapping[str, str]
 
     def text(self, column: str) -> str:
-        """Return a field; an absent column is an empty field."""
-        return self.cells.get(column, "")
+        """Return a field without blanks around it; an absent column is an empty field."""
+        return self.cells.get(column, "").strip()
 
     @property
     def place(self) -> str:
@@ -53,10 +91,77 @@ class UserRow:
 
     def wrong(self, column: str, problem: str, *, fix: str = "") -> UsageError:
         """Make the error about one field."""
-        return UsageError(f"{self.file}: {self.place}, column {column!r}: {problem}", fix=fix)
+        return wrong_field(self.file, self.place, column, problem, fix=fix)
 
 
-def parse_user_csv(content: bytes, *, name: str, columns: Sequence[str]) -> list[UserRow]:
+@dataclass(frozen=True, kw_only=True)
+class UserTable:
+    """Hold a CSV table.
+
+    Parameters
+    ----------
+    file
+        Name of the file.
+    kind
+        What numbers of rows count.
+    columns
+        Names without blanks around them, none twice; none at all where the file is empty.
+    rows
+        Those that are not empty, in the order of the file.
+    """
+
+    file: str
+    kind: RowKind
+    columns: tuple[str, ...]
+    rows: tuple[UserRow, ...]
+
+    def wrong_header(self, problem: str, *, fix: str = "") -> UsageError:
+        """Make the error about the header."""
+        return UsageError(f"{self.file}: {self.kind} 1: {problem}", fix=fix)
+
+
+def read_user_file(
+    path: Path, *, what: str, table: str, fix: str = "", max_bytes: int = _MAX_BYTES
+) -> bytes:
+    """Read a file that a person named.
+
+    Parameters
+    ----------
+    path
+        The file.
+    what, table, fix
+        For messages: ``the labels``, ``table of labels``, and what to name instead.
+    max_bytes
+        Largest size.
+
+    Returns
+    -------
+    bytes
+        All of it.
+
+    Raises
+    ------
+    UsageError
+        If it is larger or cannot be read.
+    """
+    try:
+        if path.stat().st_size > max_bytes:
+            raise UsageError(f"{path}: is larger than any {table}")
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{path}: {what} cannot be read ({error.strerror or error})", fix=fix
+        ) from error
+
+
+def parse_user_csv(
+    content: bytes,
+    *,
+    name: str,
+    columns: Sequence[str] | None = None,
+    kind: RowKind = "line",
+    exact: bool = False,
+) -> UserTable:
     r"""Read a CSV table.
 
     Parameters
@@ -66,12 +171,17 @@ def parse_user_csv(content: bytes, *, name: str, columns: Sequence[str]) -> list
     name
         The file, for messages.
     columns
-        Those that may be there.
+        Those that may be there; None allows any.
+    kind
+        How messages number rows: ``line`` or ``row``. Empty lines count in both.
+    exact
+        Whether fields stay as they are: names of files may begin with a blank or an apostrophe.
+        Else blanks around them and the apostrophe that guards formulas are taken off.
 
     Returns
     -------
-    list of UserRow
-        In the order of the file.
+    UserTable
+        Its rows.
 
     Raises
     ------
@@ -81,31 +191,28 @@ def parse_user_csv(content: bytes, *, name: str, columns: Sequence[str]) -> list
 
     Examples
     --------
-    >>> parse_user_csv(b"a,b\n\n1, 2\n", name="x.csv", columns=["a", "b"])[0].cells
-    {'a': '1', 'b': '2'}
+    >>> table = parse_user_csv(b"a, b\n\n1, 2 \n", name="x.csv", columns=["a", "b"])
+    >>> table.columns, table.rows[0].place, table.rows[0].cells
+    (('a', 'b'), 'line 3', {'a': '1', 'b': '2'})
     """
-    rows: list[UserRow] = []
-    try:
-        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-        header = [field.strip() for field in next(reader, [])]
-        check_separator(header, where=f"{name}: line 1")
-        _check_columns(f"{name}: line 1", header, columns)
-        for fields in reader:
-            if not any(field.strip() for field in fields):
-                continue
-            if len(fields) != len(header):
-                raise UsageError(
-                    f"{name}: line {reader.line_num}: {len(fields)} values under {len(header)} "
-                    "column names",
-                    fix="Put values that contain a comma in double quotes.",
-                )
-            cells = {key: unguard(field.strip()) for key, field in zip(header, fields, strict=True)}
-            rows.append(UserRow(file=name, row=reader.line_num, kind="line", cells=cells))
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{name}: is not UTF-8 text", fix="Save it as CSV UTF-8.") from error
-    except csv.Error as error:
-        raise UsageError(f"{name}: not valid CSV ({error})", fix="Check its quotes.") from error
-    return rows
+    lines = _lines(content, name=name, kind=kind)
+    first = next(lines, None)
+    if first is None and kind == "row":
+        raise UsageError(f"{name}: the table is empty, not even a header is there")
+    header = [field.strip() for field in first[1]] if first else []
+    where = f"{name}: {kind} 1"
+    check_separator(header, where=where)
+    _check_columns(where, header, columns)
+    rows = []
+    for number, found in lines:
+        if not any(field.strip() for field in found):
+            continue
+        if len(found) != len(header):
+            raise _wrong_length(f"{name}: {kind} {number}", kind, len(found), len(header))
+        texts = found if exact else [unguard(field.strip()).strip() for field in found]
+        cells = dict(zip(header, texts, strict=True))
+        rows.append(UserRow(file=name, row=number, kind=kind, cells=cells))
+    return UserTable(file=name, kind=kind, columns=tuple(header), rows=tuple(rows))
 
 
 def parse_user_json(
@@ -168,10 +275,40 @@ def parse_user_json(
     return rows
 
 
-def _check_columns(where: str, header: Sequence[str], columns: Sequence[str]) -> None:
-    known = f"Columns: {', '.join(columns)}."
+def _lines(content: bytes, *, name: str, kind: RowKind) -> Iterator[tuple[int, list[str]]]:
+    """Yield the fields of each line, header and empty lines included, with their numbers."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{name}: is not UTF-8 text ({error.reason} at byte {error.start})",
+            fix="Save it as CSV UTF-8.",
+        ) from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows = 0
+    try:
+        for rows, fields in enumerate(reader, start=1):
+            # A field may hold line breaks; a line is then the last one of its row.
+            yield (rows if kind == "row" else reader.line_num), fields
+    except csv.Error as error:
+        place = f"row {rows + 1}" if kind == "row" else f"line {reader.line_num}"
+        raise UsageError(
+            f"{name}: {place}: not valid CSV ({error})", fix=f"Check the quotes of this {kind}."
+        ) from error
+
+
+def _wrong_length(where: str, kind: RowKind, fields: int, columns: int) -> UsageError:
+    if kind == "row":
+        problem = f"{where} has {fields} fields, the header {columns}"
+    else:
+        problem = f"{where}: {fields} values under {columns} column names"
+    return UsageError(problem, fix="Put values that contain a comma in double quotes.")
+
+
+def _check_columns(where: str, header: Sequence[str], columns: Sequence[str] | None) -> None:
     for name in header:
-        if name not in columns:
+        if columns is not None and name not in columns:
+            known = f"Columns: {', '.join(columns)}."
             raise UsageError(f"{where}: unknown column {name!r}", fix=known)
         if header.count(name) > 1:
             raise UsageError(f"{where}: column {name!r} is there twice", fix="Keep one.")

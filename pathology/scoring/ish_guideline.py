@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -41,18 +41,7 @@ IshCategory = Literal[
     "call_positive",
     "call_negative",
 ]
-ISH_CATEGORIES: Final[tuple[IshCategory, ...]] = (
-    "group_1",
-    "group_2",
-    "group_3",
-    "group_4",
-    "group_5",
-    "single_high",
-    "single_middle",
-    "single_low",
-    "call_positive",
-    "call_negative",
-)
+ISH_CATEGORIES: Final[tuple[IshCategory, ...]] = get_args(IshCategory)
 #: IHC scores that the outcomes tell apart.
 IhcClass = Literal["ihc_0_1", "ihc_2", "ihc_3", "ihc_missing"]
 _CLASS_OF: Final[dict[str | None, IhcClass]] = {

@@ -14,7 +14,13 @@ from pathology.stain.calibration import (
     CutoffOds,
 )
 
-__all__ = ["apply_calibration", "calibrated_measurement", "check_model", "reference_cutoffs"]
+__all__ = [
+    "apply_calibration",
+    "calibrated_measurement",
+    "check_model",
+    "drop_calibration",
+    "reference_cutoffs",
+]
 
 
 @lru_cache(maxsize=1)
@@ -138,6 +144,26 @@ def apply_calibration(config: Config, calibration: Calibration) -> Config:
     return config.model_copy(
         update={"measurement": measurement, "calibration": calibration.stamp()}
     )
+
+
+def drop_calibration(config: Config) -> Config:
+    """Return the configuration with the default cut-offs, and no calibration.
+
+    Parameters
+    ----------
+    config
+        With a calibration, cut-offs of its own, or neither.
+
+    Examples
+    --------
+    >>> own = load_config(overrides=["measurement.intense_od=0.7"])
+    >>> drop_calibration(own).measurement == load_config().measurement
+    True
+    """
+    default = _default_measurement()
+    cutoffs = {name: getattr(default, name) for name in CALIBRATED_KEYS}
+    measurement = config.measurement.model_copy(update=cutoffs)
+    return config.model_copy(update={"measurement": measurement, "calibration": None})
 
 
 def check_model(stamp: CalibrationStamp | None, *, name: str, sha256: str) -> None:

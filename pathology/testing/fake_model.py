@@ -17,13 +17,12 @@ from pathology.cells.classify import build_table
 from pathology.cells.measure import RaySampler, measure_cells, ray_directions
 from pathology.cells.peaks import find_peaks
 from pathology.cells.table import CELL_CLASSES, N_RAYS, CellTable
-from pathology.config import Config, load_config
+from pathology.config import Config
 from pathology.geometry import Spacing
 from pathology.stain import optical_density, unmix
+from pathology.testing.fake_reader import FakeReader
 from pathology.tiling.batch import TileBatch
 from pathology.tiling.grid import InputSpec, TileGrid, TileRef
-from pathology.tiling.windows import SINGLE_TILES, WindowPlan
-from pathology.timing import ReaderUsage
 from pathology.types import AnyArray, FloatArray, U8Array
 
 __all__ = ["FakeModel"]
@@ -42,7 +41,7 @@ _CYTOPLASM_UM = 2.5
 _MEMBRANE_OD = 0.06
 
 
-class FakeModel:
+class FakeModel(FakeReader):
     """Read tiles without a network.
 
     Parameters
@@ -59,7 +58,7 @@ class FakeModel:
     """
 
     def __init__(self, config: Config | None = None, *, min_nucleus_um: float = 2.75) -> None:
-        self._config = load_config() if config is None else config
+        super().__init__(config)
         self._min_nucleus_um = min_nucleus_um
 
     @property
@@ -73,34 +72,9 @@ class FakeModel:
         return hashlib.sha256(f"{self.name} {self._min_nucleus_um!r}".encode()).hexdigest()
 
     @property
-    def device(self) -> str:
-        """Device: always ``cpu``."""
-        return "cpu"
-
-    @property
     def spec(self) -> InputSpec:
         """Half a micrometre per pixel, 32 µm of halo, no context image."""
         return InputSpec(mpp=0.5, halo_px=64, context_factor=4, context_halo_px=0)
-
-    @property
-    def batch_size(self) -> int:
-        """Tiles taken at once, as configured for the CPU."""
-        return self._config.inference.cpu_batch
-
-    @property
-    def windows(self) -> WindowPlan:
-        """Every tile is read alone."""
-        return SINGLE_TILES
-
-    @property
-    def streams(self) -> int:
-        """One batch at a time."""
-        return 1
-
-    @property
-    def usage(self) -> ReaderUsage:
-        """Nothing: there is no network to time."""
-        return ReaderUsage()
 
     def read(self, batch: TileBatch) -> list[CellTable]:
         """Return the cells of each tile of the batch; see ``TileReader``."""

@@ -7,13 +7,12 @@ import hashlib
 import numpy as np
 
 from pathology.cells.reader import TileCalls
-from pathology.config import Config, load_config
+from pathology.config import Config
 from pathology.scoring.tiles import TILE_CLASSES, TileOutputs
 from pathology.stain import optical_density, unmix
+from pathology.testing.fake_reader import FakeReader
 from pathology.tiling.batch import TileBatch
 from pathology.tiling.grid import InputSpec
-from pathology.tiling.windows import SINGLE_TILES, WindowPlan
-from pathology.timing import ReaderUsage
 from pathology.types import U8Array
 
 __all__ = ["FakeTileModel"]
@@ -25,7 +24,7 @@ _TUMOUR_OD = 0.03
 _DAB_OD = (0.06, 0.12, 0.2, 0.35)
 
 
-class FakeTileModel:
+class FakeTileModel(FakeReader):
     """Classify tiles without a network; for tests of all that follows.
 
     Parameters
@@ -50,7 +49,7 @@ class FakeTileModel:
         outputs: TileOutputs = "patterns",
         tile_px: int = 128,
     ) -> None:
-        self._config = load_config() if config is None else config
+        super().__init__(config)
         self._outputs: TileOutputs = outputs
         self._tile_px = tile_px
 
@@ -66,36 +65,11 @@ class FakeTileModel:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
-    def device(self) -> str:
-        """Device: always ``cpu``."""
-        return "cpu"
-
-    @property
     def spec(self) -> InputSpec:
         """Half a micrometre per pixel, no halo, no context image."""
         return InputSpec(
             mpp=0.5, halo_px=0, context_factor=1, context_halo_px=0, tile_px=self._tile_px
         )
-
-    @property
-    def batch_size(self) -> int:
-        """Tiles taken at once, as configured for the CPU."""
-        return self._config.inference.cpu_batch
-
-    @property
-    def windows(self) -> WindowPlan:
-        """Every tile is read alone."""
-        return SINGLE_TILES
-
-    @property
-    def streams(self) -> int:
-        """One batch at a time."""
-        return 1
-
-    @property
-    def usage(self) -> ReaderUsage:
-        """Nothing: there is no network to time."""
-        return ReaderUsage()
 
     @property
     def outputs(self) -> TileOutputs:

@@ -400,7 +400,7 @@ def test_tables_that_cannot_be_written_do_not_hide_the_scores(
 
     out = tmp_path / "out"
     shutil.copytree(reference, out)
-    monkeypatch.setattr("pathology.batch.run.write_results", full)
+    monkeypatch.setattr("pathology.batch.folder_run.write_results", full)
     done = her2("score", slides, "--out", out)
     assert done.returncode == 2
     assert "3 slides: 3 scored" in done.stdout

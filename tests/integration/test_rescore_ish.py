@@ -26,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("ish")
     write_slide(base / "a.tif", dab=0.4, width=352, height=320)
     (base / "manifest.csv").write_text(
-        "path,case_id,block_id,specimen_type\na.tif,C1,B1,resection\n"
+        "path,case_id,block_id,specimen_type,index_block\na.tif,C1,B1,resection,true\n"
     )
     config = quick_config("scoring.min_tumour_cells=20")
     reader = FakeModel(config)
@@ -67,6 +67,7 @@ def test_the_same_settings_give_the_same_final_status(run: Path, tmp_path: Path)
     assert (tmp_path / "again" / "ish.json").read_bytes() == (run / "ish.json").read_bytes()
     assert (tmp_path / "again" / "cases.csv").read_bytes() == (run / "cases.csv").read_bytes()
     assert case(run)["final_her2_status"] == "positive"
+    assert (case(run)["case_rule"], case(run)["index_block_id"]) == ("index_block", "B1")
     assert content(run) == before
 
 

@@ -23,9 +23,9 @@ from running import environment, her2, her2_command, journal_lines, result_bytes
 from tiny_slides import write_slide
 
 from pathology.batch import Inputs, Shard, SilentObserver, collect_inputs
+from pathology.batch.folder_run import FolderRun
 from pathology.batch.jobs import JobSource
 from pathology.batch.messages import Job
-from pathology.batch.run import FolderRun
 from pathology.batch.shard_run import score_shard
 from pathology.config import Config, load_config
 from pathology.errors import OutputError, UsageError

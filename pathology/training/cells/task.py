@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import math
-import multiprocessing
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
@@ -32,6 +29,7 @@ from pathology.training.data.augment import (
     turned_view,
 )
 from pathology.training.data.loading import AnnotatedFields, load_annotated_source
+from pathology.training.data.rendering import render_all
 from pathology.training.data.samples import Sample
 from pathology.training.data.sources import FieldSource, Mixture, SyntheticFields
 from pathology.training.data.split import check_apart
@@ -130,11 +128,7 @@ class CellTask:
             if isinstance(source, SyntheticFields)
             for index in source.missing()
         ]
-        for done, _ in enumerate(_render(jobs, workers), start=1):
-            tell(done, len(jobs))
-            if time.monotonic() >= until and done < len(jobs):
-                return False
-        return True
+        return render_all(_render_one, jobs, workers=workers, tell=tell, until=until)
 
     def build_network(self) -> CellNet:
         """Build the network, with the weights that the training starts from.
@@ -326,15 +320,3 @@ def _golden(manifest: ModelManifest, size_px: int) -> GoldenInput:
 def _render_one(job: tuple[SyntheticFields, int]) -> None:
     source, index = job
     source.sample(index)
-
-
-def _render(jobs: list[tuple[SyntheticFields, int]], workers: int) -> Iterator[None]:
-    if workers == 0 or not jobs:
-        yield from map(_render_one, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-        try:
-            yield from pool.map(_render_one, jobs, chunksize=4)
-        finally:
-            pool.shutdown(cancel_futures=True)

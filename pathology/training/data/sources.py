@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from pathology.errors import OutputError
+from pathology.runs.atomic import make_folder
 from pathology.synthesis import random_field_spec
 from pathology.training.data.samples import Sample, load_sample, make_sample, store_sample
 from pathology.training.data.states import generator_hash
@@ -46,15 +46,8 @@ def make_cache_folder(folder: Path | None) -> None:
     OutputError
         If it cannot be made.
     """
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be made ({error.strerror})",
-            fix="Give a folder that may be written as --cache.",
-        ) from error
+    if folder is not None:
+        make_folder(folder, fix="Give a folder that may be written as --cache.")
 
 
 @dataclass(frozen=True, kw_only=True)

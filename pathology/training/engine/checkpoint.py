@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from pathology.errors import ConfigError, ModelError, OutputError, SlideError
-from pathology.runs.atomic import atomic_write_bytes
+from pathology.errors import ConfigError, ModelError
+from pathology.runs.atomic import atomic_write_bytes, output_errors
 from pathology.training.config import FREE_KEYS
 
 __all__ = ["Progress", "check_progress", "read_progress", "read_tensors", "write_checkpoint"]
@@ -75,10 +75,8 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], progress: Progre
     """
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     header = {_KEY: json.dumps({"layout": _LAYOUT, **asdict(progress)})}
-    try:
+    with output_errors():
         atomic_write_bytes(path, save_tensors(plain, metadata=header))
-    except SlideError as error:
-        raise OutputError(error.message, fix=error.fix) from error
 
 
 def read_progress(path: Path) -> Progress:

@@ -6,8 +6,6 @@ so that a classifier can be trained, tested and given examples without tumour wi
 
 from __future__ import annotations
 
-import concurrent.futures
-import multiprocessing
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +19,7 @@ from pathology.cells.table import CELL_CLASSES, PATTERNS
 from pathology.scoring.tiles import NO_TUMOUR, TileOutputs
 from pathology.synthesis import random_field_spec, render_field
 from pathology.training.data.patches import Patch
+from pathology.training.data.rendering import render_all
 from pathology.training.data.sources import make_cache_folder
 from pathology.training.data.states import generator_hash
 from pathology.types import AnyArray
@@ -302,20 +301,4 @@ def render_missing(
     for source in sources:
         source.make_folder()
     jobs = [(source, seed) for source in sources for seed in source.missing()]
-    for done, _ in enumerate(_map(jobs, workers), start=1):
-        tell(done, len(jobs))
-        if time.monotonic() >= until and done < len(jobs):
-            return False
-    return True
-
-
-def _map(jobs: list[tuple[SyntheticTiles, int]], workers: int) -> Iterator[None]:
-    if workers == 0 or not jobs:
-        yield from map(_render_one, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-        try:
-            yield from pool.map(_render_one, jobs, chunksize=4)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return render_all(_render_one, jobs, workers=workers, tell=tell, until=until)

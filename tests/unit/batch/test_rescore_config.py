@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pathology.assets import config_path
-from pathology.batch.rescore import rescore_config
+from pathology.batch.rescore_config import rescore_config
 from pathology.config import load_config
 from pathology.errors import ConfigError
 from pathology.stain.calibrating import apply_calibration

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pathology.assets import config_path
 from pathology.errors import ConfigError
-from pathology.yamltext import parse_yaml, read_yaml
+from pathology.layers import Layers, read_sections
 
 __all__ = [
     "CalibrationStamp",
@@ -298,7 +298,7 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Conf
     >>> load_config(overrides=["tiling.tile_px=512"]).tiling.tile_px
     512
     """
-    return _layered(_read_yaml(config_path("default.yaml")), path, overrides)
+    return _layered(read_sections(config_path("default.yaml")), path, overrides)
 
 
 def change_config(base: Config, path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
@@ -332,13 +332,11 @@ def change_config(base: Config, path: Path | None = None, overrides: Iterable[st
 
 
 def _layered(tree: dict[str, Any], path: Path | None, overrides: Iterable[str]) -> Config:
+    layers = Layers(tree)
     if path is not None:
-        _merge(tree, _read_yaml(path), where=str(path))
+        layers.put_file(path)
     for text in overrides:
-        key, separator, value = text.partition("=")
-        if not separator or not key.strip():
-            raise ConfigError(f"--set {text!r} is not of the form key.path=value")
-        _merge(tree, _nest(key.strip().split("."), value), where=f"--set {text}")
+        layers.put_text(text)
     if tree.get("calibration") is not None:
         raise ConfigError(
             "calibration is not a setting: its cut-offs have to come with it",
@@ -348,51 +346,25 @@ def _layered(tree: dict[str, Any], path: Path | None, overrides: Iterable[str]) 
         return Config.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(
-            f"configuration: {list_problems(error)}",
+            list_problems(error, where=lambda keys: layers.where(keys) or "configuration"),
             fix="Compare with the output of `her2 config`.",
         ) from error
 
 
-def list_problems(error: ValidationError) -> str:
-    """Say everything that a validation found wrong, each with its key, on one line."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
-    )
+def list_problems(
+    error: ValidationError, *, where: Callable[[Sequence[int | str]], str] | None = None
+) -> str:
+    """Say everything that a validation found wrong on one line, each with its key.
 
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    content = read_yaml(path)
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: the top level must be a mapping of sections")
-    return content
-
-
-def _nest(keys: list[str], value: str) -> dict[str, Any]:
-    try:
-        leaf: Any = parse_yaml(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {'.'.join(keys)}={value}: the value is not valid YAML") from error
-    for key in reversed(keys):
-        leaf = {key: leaf}
-    if not isinstance(leaf, dict):  # pragma: no cover - keys is never empty
-        raise ConfigError("--set needs a key")
-    return leaf
-
-
-def _merge(base: dict[str, Any], top: Mapping[str, Any], *, where: str, prefix: str = "") -> None:
-    for key, value in top.items():
-        name = f"{prefix}{key}"
-        if key not in base:
-            known = ", ".join(str(item) for item in base)
-            raise ConfigError(f"{where}: unknown key {name!r}", fix=f"Known here: {known}.")
-        if isinstance(base[key], dict):
-            if not isinstance(value, Mapping):
-                raise ConfigError(f"{where}: {name!r} is a section and needs keys below it")
-            _merge(base[key], value, where=where, prefix=f"{name}.")
-        elif isinstance(value, bool) and type(base[key]) in (int, float):
-            # YAML's yes and true would pass for the number 1.
-            raise ConfigError(f"{where}: {name!r} is a number, not {str(value).lower()}")
-        else:
-            base[key] = value
+    Parameters
+    ----------
+    error
+        What pydantic raised.
+    where
+        Says of a key in which file it was given; None: that is said elsewhere.
+    """
+    found = []
+    for item in error.errors():
+        place = f"{where(item['loc'])}: " if where else ""
+        found.append(f"{place}{'.'.join(str(part) for part in item['loc'])}: {item['msg']}")
+    return "; ".join(found)

@@ -289,4 +289,10 @@ def test_a_model_whose_weights_were_changed(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "the weights have been changed" in done.stderr
+    # A model of one's own does not come back with a new installation of the program.
+    assert "einstall" not in done.stderr
     assert not (tmp_path / "out").exists()
+    (bundle / WEIGHTS_FILE).unlink()
+    with pytest.raises(ModelError, match="cannot be read") as caught:
+        BundleFactory.of(bundle)
+    assert "Copy the model's folder again" in str(caught.value.fix)

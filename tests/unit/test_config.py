@@ -101,3 +101,18 @@ def test_what_a_file_says_by_mistake_is_no_setting(tmp_path: Path, text: str, pa
 def test_a_set_value_that_is_no_yaml_is_named(value: str) -> None:
     with pytest.raises(ConfigError, match="the value is not valid YAML"):
         load_config(overrides=[f"scoring.min_tumour_cells={value}"])
+
+
+def test_a_wrong_value_is_said_with_the_place_where_it_was_given(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(
+        "tiling: {tile_px: many}\nstain: {dab: [0.2, x, 0.7]}\nscoring: {min_tumour_cells: 5}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, ["scoring.min_tumour_cells=0"])
+    text = str(caught.value)
+    assert f"{path}: tiling.tile_px: " in text
+    assert f"{path}: stain.dab.1: " in text
+    # Given twice: the last one counts.
+    assert "--set scoring.min_tumour_cells=0: scoring.min_tumour_cells: " in text

@@ -48,7 +48,8 @@ class RayExecutor:
     config
         The whole configuration.
     device
-        ``auto``, ``cpu`` or ``cuda``; which GPU is Ray's choice.
+        ``auto``, ``cpu`` or ``cuda``; which GPU is Ray's choice. What ``auto`` finds at the start
+        holds for the whole run.
     observer
         Who is told about progress.
     address
@@ -62,6 +63,7 @@ class RayExecutor:
     address: str | None = None
     devices: tuple[str, ...] = field(default=(), init=False)
     _cluster: RayCluster | None = field(default=None, init=False)
+    _gpu: bool = field(default=False, init=False)
     _processes: list[RayProcess] = field(default_factory=list, init=False)
     _jobs: JobSource = field(default_factory=lambda: QueuedJobs(()), init=False)
     _again: deque[Job] = field(default_factory=deque, init=False)
@@ -89,6 +91,7 @@ class RayExecutor:
                 f"--device {self.device}: which GPU a process gets is Ray's choice",
                 fix="Give --device cuda, or auto.",
             )
+        self._gpu = self._wants_gpu()
         if self._count_places() == 0:
             raise UsageError(
                 f"the Ray cluster has no node with {self._needs()}",
@@ -160,23 +163,27 @@ class RayExecutor:
                 self._retry(job, "another process wrote to its folder")
         return self._is_busy()
 
-    def _uses_gpu(self) -> bool:
+    def _wants_gpu(self) -> bool:
+        """Say what this run's processes work on; asked once, at the start.
+
+        CPU and GPU round differently: a run whose GPU nodes go away must not go on with CPUs.
+        """
         if self.device == "auto":
             return any(node.get("GPU", 0) >= 1 for node in self._there.nodes())
         return self.device == "cuda"
 
     def _needs(self) -> str:
-        return "a GPU" if self._uses_gpu() else f"{self.config.inference.cpu_threads} CPUs"
+        return "a GPU" if self._gpu else f"{self.config.inference.cpu_threads} CPUs"
 
     def _count_places(self) -> int:
         """Return how many processes the living nodes have room for."""
-        if self._uses_gpu():
+        if self._gpu:
             return sum(int(node.get("GPU", 0)) for node in self._there.nodes())
         threads = self.config.inference.cpu_threads
         return sum(int(node.get("CPU", 0)) // threads for node in self._there.nodes())
 
     def _launch(self) -> None:
-        gpu = self._uses_gpu()
+        gpu = self._gpu
         self._processes.append(
             self._there.launch(
                 self.factory,
@@ -206,7 +213,13 @@ class RayExecutor:
             self._seen = now
         elif now - self._seen > _PATIENCE_SECONDS:
             self._seen = now
-            self.observer.note(f"waiting for room in the Ray cluster ({self._needs()} a process)")
+            text = f"waiting for room in the Ray cluster ({self._needs()} a process)"
+            if self._gpu and self._count_places() == 0:
+                text += (
+                    "; no node with a GPU is left, and a run that began on GPUs does not go on "
+                    "with CPUs: start such a node, or end the run and give the command again then"
+                )
+            self.observer.note(text)
 
     def _assign(self) -> None:
         for process in self._processes:

@@ -81,6 +81,7 @@ class Handle:
         faults = self.cluster.faults.get(job.slide_id, [])
         match faults.pop(0) if faults else "ok":
             case "gone":
+                self.cluster.died = True
                 raise Gone("killed by SIGKILL\nmany more lines")
             case "raise":
                 return Broke(kind="ZeroDivisionError", traceback="...")
@@ -111,6 +112,10 @@ class FakeCluster:
     starts: list[str] = field(default_factory=list)
     resources: list[dict[str, float]] = field(default_factory=lambda: [{"CPU": 1}, {"CPU": 1}])
     begun: list[str] = field(default_factory=list)
+    #: What the next looks at the cluster see once a process has died; then ``resources`` again.
+    after_death: list[list[dict[str, float]]] = field(default_factory=list)
+    died: bool = False
+    devices: list[str] = field(default_factory=list)
     launched: int = 0
     ended: int = 0
     left: bool = False
@@ -119,9 +124,13 @@ class FakeCluster:
         return (Gone,)
 
     def nodes(self) -> list[dict[str, float]]:
+        if self.died and self.after_death:
+            return self.after_death.pop(0)
         return self.resources
 
-    def launch(self, *_: Any, **__: Any) -> RayProcess:
+    def launch(self, factory: Any, config: Any, device: str, **_: Any) -> RayProcess:
+        del factory, config
+        self.devices.append(device)
         self.launched += 1
         handle = Handle(self, f"node-{self.launched}")
         return RayProcess(handle=handle, pending=handle.open.remote())
@@ -287,6 +296,36 @@ def test_a_node_that_is_too_small_is_refused(play: Play) -> None:
 def test_gpus_are_counted_where_there_are_any(play: Play) -> None:
     done = play(FakeCluster(resources=[{"CPU": 8, "GPU": 3}, {"CPU": 8}]))
     assert done.cluster.launched == 3
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_a_run_that_began_on_gpus_waits_for_one(
+    play: Play, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    """CPU and GPU round differently: one run never holds results of both."""
+    monkeypatch.setattr(ray_executor, "_PATIENCE_SECONDS", 0.0)
+    cluster = FakeCluster(
+        faults={"s1": ["gone"]},
+        resources=[{"CPU": 8, "GPU": 1}, {"CPU": 8}],
+        after_death=[[{"CPU": 8}]] * 9,
+    )
+    done = play(cluster, device=device)
+    assert cluster.after_death == [], "the time without a GPU must have been lived through"
+    assert len(done.results) == 6
+    assert cluster.devices == ["cuda", "cuda"]
+    waiting = [note for note in done.notes.notes if "waiting for room" in note]
+    assert any("does not go on with CPUs" in note for note in waiting)
+
+
+def test_a_run_that_began_on_cpus_takes_no_gpu(play: Play) -> None:
+    cluster = FakeCluster(
+        faults={"s1": ["gone"]},
+        resources=[{"CPU": 1}],
+        after_death=[[{"CPU": 1}, {"CPU": 1, "GPU": 4}]] * 9,
+    )
+    done = play(cluster)
+    assert len(done.results) == 6
+    assert set(cluster.devices) == {"cpu"}
 
 
 def test_a_worker_without_the_files_says_so(

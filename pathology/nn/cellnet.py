@@ -9,10 +9,10 @@ Outlines and classes are computed from feature vectors at the cells' centres onl
 to nothing beside the dense maps. The vectors are gathered at several scales: a coarse one knows the
 shape of a tall cell, or the tissue around it, which the finest has little room for.
 
-An outline is drawn twice. The first drawing is made from the centre, which may lie 20 µm from a
-border; the second moves each ray's end along its ray, by what a shallow map of edges shows around
-that end. (The idea of sampling features at the predicted outline: Chen et al., CPP-Net, IEEE Trans
-Image Process 2023;32:980-994.)
+An outline is drawn several times. The first drawing is made from the centre, which may lie 20 µm
+from a border; each later one moves every ray's end along its ray, by what a shallow map of edges
+shows around that end. (The idea of sampling features at the predicted outline: Chen et al.,
+CPP-Net, IEEE Trans Image Process 2023;32:980-994.)
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class CellMaps(NamedTuple):
     context
         Features of the context image, (B, C_k, h/2^k, w/2^k) for scales k = 0, 1, ...
     edge
-        (B, E, H/2, W/2): local features of both stains for the second drawing, or nothing.
+        (B, E, H/2, W/2): local features of both stains for the later drawings, or nothing.
     """
 
     centre: Tensor
@@ -82,14 +82,14 @@ class CellHeads(NamedTuple):
         (N, 2) x and y from the middle of the peak's pixel to the centre, in µm.
     class_logits
         (N, 6) in the order of ``pathology.cells.CELL_CLASSES``.
-    first_rays_um
-        (N, 32) the rays of the first drawing, in µm.
+    early_rays_um
+        The rays of the drawings before the last, in order: (N, 32) each, in µm.
     """
 
     rays_um: Tensor
     offset_um: Tensor
     class_logits: Tensor
-    first_rays_um: Tensor
+    early_rays_um: tuple[Tensor, ...]
 
 
 def _conv(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
@@ -169,7 +169,9 @@ class CellNet(nn.Module):
     head_scales
         Scales (1 to 4, finest first) at which the heads read the features of a centre.
     edge_width
-        Channels of the map of edges; 0 leaves the second drawing of outlines out.
+        Channels of the map of edges; 0 leaves the later drawings of outlines out.
+    redraws
+        How often outlines are drawn again by the map of edges, at least once.
 
     Examples
     --------
@@ -207,6 +209,7 @@ class CellNet(nn.Module):
         regions: int = 12,
         head_scales: int = 1,
         edge_width: int = 0,
+        redraws: int = 1,
     ) -> None:
         super().__init__()
         outline, context = tuple(outline_widths), tuple(context_widths)
@@ -226,7 +229,9 @@ class CellNet(nn.Module):
         self.to_rays = nn.Sequential(
             nn.Linear(seen[0], 96), nn.ReLU(inplace=True), nn.Linear(96, N_RAYS + 2)
         )
-        self.edges = EdgeReader(outline[0], outline[1], edge_width) if edge_width else None
+        self.edges = (
+            EdgeReader(outline[0], outline[1], edge_width, redraws=redraws) if edge_width else None
+        )
         self.to_class = nn.Sequential(
             nn.Linear(seen[1], 64), nn.ReLU(inplace=True), nn.Linear(64, N_CLASSES)
         )
@@ -276,16 +281,18 @@ class CellNet(nn.Module):
             Maps over the whole input, halo included.
         """
         folded = functional.pixel_unshuffle(detail, 2)  # channels: 4 of haematoxylin, 4 of DAB
-        centre = folded[:, :0]
+        centre = fine = folded[:, :0]
         outline: tuple[Tensor, ...] = ()
         edge: tuple[Tensor, ...] = ()
+        wide: tuple[Tensor, ...] = ()
         # The classes share nothing with the outlines: where only they learn, two thirds of the work
-        # are saved.
+        # are saved; where only outlines learn, a seventh.
         if not self.training or "outlines" in self.learning:
             centre, outline, edge = self._outlines(folded)
         # After the outlines, whose maps are the largest: the others need not wait beside them.
-        fine = self.fine(folded[:, :4])
-        wide = self.wide(context)[: self.head_scales]
+        if not self.training or "classes" in self.learning:
+            fine = self.fine(folded[:, :4])
+            wide = self.wide(context)[: self.head_scales]
         return CellMaps(centre=centre, outline=outline, fine=fine, context=wide, edge=edge)
 
     def _outlines(self, folded: Tensor) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -302,7 +309,7 @@ class CellNet(nn.Module):
         Parameters
         ----------
         maps
-            What :meth:`forward` gave.
+            What :meth:`forward` gave; of parts that do not learn, in training, there is nothing.
         places
             Where the N cells lie.
 
@@ -312,17 +319,19 @@ class CellNet(nn.Module):
             Outline, sub-pixel offset and class logits, computed in float32.
         """
         image, row, column, context_row, context_column = places
-        # The class is read from haematoxylin alone: ``outline`` has seen the DAB.
-        tissue = _gather(maps.context, image, context_row, context_column)
-        nucleus = _gather((maps.fine,), image, row >> 1, column >> 1)
-        class_logits = self.to_class(torch.cat([nucleus, tissue], dim=1))
+        none = maps.centre.new_zeros((len(image), 0), dtype=torch.float32)
+        class_logits = none
+        if maps.context:
+            # The class is read from haematoxylin alone: ``outline`` has seen the DAB.
+            tissue = _gather(maps.context, image, context_row, context_column)
+            nucleus = _gather((maps.fine,), image, row >> 1, column >> 1)
+            class_logits = self.to_class(torch.cat([nucleus, tissue], dim=1))
         if not maps.outline:
-            none = class_logits.new_zeros((len(image), 0))
-            return CellHeads(none, none, class_logits, none)
+            return CellHeads(none, none, class_logits, ())
         shape = self.to_rays(_gather(maps.outline, image, row, column))
         first_um = functional.softplus(shape[:, :N_RAYS] + 0.5413) * RAY_SCALE_UM
         offset_um = shape[:, N_RAYS:]
-        rays_um = first_um
+        drawings: tuple[Tensor, ...] = (first_um,)
         if self.edges is not None:
-            rays_um = self.edges.redraw(maps.edge[0], places, first_um, offset_um)
-        return CellHeads(rays_um, offset_um, class_logits, first_um)
+            drawings += self.edges.redraw(maps.edge[0], places, first_um, offset_um)
+        return CellHeads(drawings[-1], offset_um, class_logits, drawings[:-1])

@@ -1,4 +1,4 @@
-"""The second drawing of outlines: each ray's end moves to the edge that lies beside it."""
+"""The later drawings of outlines: each ray's end moves to the edge that lies beside it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class CellPlaces(NamedTuple):
 
 
 class EdgeReader(nn.Module):
-    """Draw outlines a second time from what lies beside the ends of their rays.
+    """Draw outlines again from what lies beside the ends of their rays.
 
     Parameters
     ----------
@@ -54,6 +54,10 @@ class EdgeReader(nn.Module):
         Channels of the two finest levels of features, which reach 2 and 5 µm around a pixel.
     width
         Channels of the map of edges.
+    hidden
+        Channels of the layers that decide how far an end moves.
+    redraws
+        How often outlines are drawn again; from each drawing the next looks anew.
 
     Examples
     --------
@@ -64,23 +68,18 @@ class EdgeReader(nn.Module):
 
     directions: Tensor
 
-    def __init__(self, fine: int, coarse: int, width: int, hidden: int = 32) -> None:
+    def __init__(
+        self, fine: int, coarse: int, width: int, hidden: int = 32, redraws: int = 1
+    ) -> None:
         super().__init__()
+        if redraws < 1:
+            raise ValueError(f"redraws is {redraws}, and must be at least 1")
         self.lift = nn.Conv2d(coarse, fine, 1, bias=False)
         self.reduce = nn.Sequential(
             nn.Conv2d(fine, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
         )
-        # Neighbouring rays look at each other's edges: an outline has no single teeth.
-        self.move = nn.Sequential(
-            nn.Conv1d(width * len(STEPS_UM) + 1, hidden, 3, padding=1, padding_mode="circular"),
-            nn.ReLU(inplace=True),
-            nn.Conv1d(hidden, hidden, 3, padding=1, padding_mode="circular"),
-            nn.ReLU(inplace=True),
-            nn.Conv1d(hidden, 1, 1),
-        )
-        # The second drawing begins as a copy of the first.
-        nn.init.zeros_(self.move[-1].weight)  # type: ignore[arg-type]
-        nn.init.zeros_(self.move[-1].bias)  # type: ignore[arg-type]
+        self.move = _mover(width, hidden)
+        self.again = nn.ModuleList(_mover(width, hidden) for _ in range(redraws - 1))
         angles = torch.arange(N_RAYS, dtype=torch.float64) * (2 * math.pi / N_RAYS)
         directions = torch.stack([angles.cos(), angles.sin()]).float()
         self.register_buffer("directions", directions, persistent=False)
@@ -103,8 +102,8 @@ class EdgeReader(nn.Module):
 
     def redraw(
         self, edges: Tensor, places: CellPlaces, rays_um: Tensor, offset_um: Tensor
-    ) -> Tensor:
-        """Move the ends of rays along them.
+    ) -> tuple[Tensor, ...]:
+        """Move the ends of rays along them, once for each drawing.
 
         Parameters
         ----------
@@ -117,9 +116,24 @@ class EdgeReader(nn.Module):
 
         Returns
         -------
-        Tensor
-            (N, 32) rays in µm, above 0.
+        tuple of Tensor
+            The drawings after the first, in order: (N, 32) rays in µm, above 0.
         """
+        edges, drawings = edges.float(), []
+        for move in (self.move, *self.again):
+            rays_um = self._moved(move, edges, places, rays_um, offset_um)
+            drawings.append(rays_um)
+        return tuple(drawings)
+
+    def _moved(
+        self,
+        move: nn.Module,
+        edges: Tensor,
+        places: CellPlaces,
+        rays_um: Tensor,
+        offset_um: Tensor,
+    ) -> Tensor:
+        """Return the rays of the next drawing."""
         # Where to look is given; what is seen there is learned.
         ends = rays_um.detach().clamp(max=MAX_REACH_UM)
         steps = torch.tensor(STEPS_UM).to(ends.device, non_blocking=True)
@@ -129,13 +143,29 @@ class EdgeReader(nn.Module):
             (middle + shift[:, axis])[:, None, None] + along * self.directions[axis][:, None]
             for axis, middle in enumerate((places.column, places.row))
         )
-        seen = sample_bilinear(edges.float(), places.image, x, y)
+        seen = sample_bilinear(edges, places.image, x, y)
         # (N, 32, steps, width) -> (N, steps x width, 32); there may be no cell at all.
         seen = seen.flatten(2).transpose(1, 2)
         lengths = rays_um.detach()[:, None] / MAX_REACH_UM
-        moved = MAX_MOVE_UM * torch.tanh(self.move(torch.cat([seen, lengths], dim=1))[:, 0])
+        moved = MAX_MOVE_UM * torch.tanh(move(torch.cat([seen, lengths], dim=1))[:, 0])
         moved = moved * (rays_um.detach() < MAX_REACH_UM)
         return (rays_um + moved).clamp(min=0.5)
+
+
+def _mover(width: int, hidden: int) -> nn.Sequential:
+    """Make the layers that say how far each end moves."""
+    # Neighbouring rays look at each other's edges: an outline has no single teeth.
+    layers = nn.Sequential(
+        nn.Conv1d(width * len(STEPS_UM) + 1, hidden, 3, padding=1, padding_mode="circular"),
+        nn.ReLU(inplace=True),
+        nn.Conv1d(hidden, hidden, 3, padding=1, padding_mode="circular"),
+        nn.ReLU(inplace=True),
+        nn.Conv1d(hidden, 1, 1),
+    )
+    # A drawing begins as a copy of the one before.
+    nn.init.zeros_(layers[-1].weight)  # type: ignore[arg-type]
+    nn.init.zeros_(layers[-1].bias)  # type: ignore[arg-type]
+    return layers
 
 
 def sample_bilinear(maps: Tensor, image: Tensor, x: Tensor, y: Tensor) -> Tensor:

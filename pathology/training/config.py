@@ -75,7 +75,7 @@ class StartConfig(_Part):
     Parameters
     ----------
     model
-        Name of a bundled model, or the folder of a bundle, with the same network.
+        Name of a bundled model, or the folder of a bundle; its network may be part of the new one.
     learn
         Parts of a cell network that go on learning (``outlines``: centres and outlines;
         ``classes``: which cells are tumour); the others keep their weights.
@@ -95,7 +95,7 @@ class TrainingConfig(_Part):
     kind
         ``cells``: the network that finds cells; ``tiles``: the classifier of scored patches.
     network
-        Keyword arguments of the network; with ``start``, those of its bundle.
+        Keyword arguments of the network; with ``start``, what differs from those of its bundle.
     start
         Weights to start from, where not from chance; for ``kind: cells``.
     options

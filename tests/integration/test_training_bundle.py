@@ -83,10 +83,29 @@ def test_a_training_starts_from_a_bundle_and_keeps_what_shall_not_learn(
 
 
 def test_a_start_of_another_network_is_refused(bundle: Path, tmp_path: Path) -> None:
-    settings = (*BRIEF, f"start={{model: {bundle}}}", "network={class_width: 8}")
+    settings = (*BRIEF, f"start={{model: {bundle}}}", "network={class_width: 16}")
     config = load_training_config(config_path("training/tiny.yaml"), settings)
     with pytest.raises(ConfigError, match="class_width"):
         train_bundle(config, tmp_path, device="cpu")
+
+
+def test_a_training_may_add_drawings_to_what_it_starts_from(bundle: Path, tmp_path: Path) -> None:
+    more = "network={edge_width: 4, redraws: 2}"
+    config = load_training_config(
+        config_path("training/tiny.yaml"), (*BRIEF, f"start={{model: {bundle}}}", more)
+    )
+    found = train_bundle(config, tmp_path, device="cpu")
+    assert found is not None
+    first, grown = (load_bundle(folder) for folder in (bundle, found))
+    assert grown.manifest.network.args == {
+        **first.manifest.network.args, "edge_width": 4, "redraws": 2
+    }  # fmt: skip
+    old, new = first.network.state_dict(), grown.network.state_dict()
+    assert new.keys() - old.keys()
+    assert all(name.startswith("edges.") for name in new.keys() - old.keys())
+    # Two steps later the weights are still near those that were started from.
+    for name in (name for name in old if "num_batches" not in name):
+        torch.testing.assert_close(new[name], old[name], atol=0.1, rtol=0.1)
 
 
 def test_the_engine_reads_with_it(bundle: Path) -> None:

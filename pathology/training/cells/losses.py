@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pathology.nn.cellnet import CellMaps, CellNet, CellPlaces
+from pathology.nn.cellnet import CellHeads, CellMaps, CellNet, CellPlaces
 from pathology.training.data.samples import UNKNOWN_CLASS, UNKNOWN_REGION, Sample
 from pathology.training.engine.task import LossTerm
 from pathology.types import AnyArray, FloatArray
@@ -30,7 +30,7 @@ BUMP_UM = 1.0
 _REACH = 3
 #: Weights of the parts of the loss, set so that each contributes about equally at the start.
 WEIGHTS = {
-    "centre": 1.0, "rays": 1.0, "first_rays": 0.5, "offset": 0.3, "class": 1.0, "region": 0.4,
+    "centre": 1.0, "rays": 1.0, "early_rays": 0.5, "offset": 0.3, "class": 1.0, "region": 0.4,
 }  # fmt: skip
 #: Outlines of cells other than tumour and epithelium are not used by any measurement. The last is
 #: for cells of unknown class, which have the index -1.
@@ -154,6 +154,13 @@ def _rays_loss(found_um: Tensor, true_um: Tensor, weight: Tensor) -> tuple[Tenso
     return 4.0 * (relative * share).sum(), share.sum()
 
 
+def _early_rays_loss(heads: CellHeads, true_um: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the errors of the drawings before the last; of an only drawing, its own."""
+    drawings = heads.early_rays_um or (heads.rays_um,)
+    each = [_rays_loss(drawing, true_um, weight) for drawing in drawings]
+    return torch.stack([total for total, _ in each]).sum(), each[0][1] * len(each)
+
+
 def _region_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     target = target.long()
     total = functional.cross_entropy(logits, target, ignore_index=UNKNOWN_REGION, reduction="sum")
@@ -194,7 +201,7 @@ def cell_losses(
         parts |= {
             "centre": _centre_loss(maps.centre, targets["heat"], targets["weight"]),
             "rays": _rays_loss(heads.rays_um, targets["rays"], weight),
-            "first_rays": _rays_loss(heads.first_rays_um, targets["rays"], weight),
+            "early_rays": _early_rays_loss(heads, targets["rays"], weight),
             "offset": (offset.sum(), targets["row"].new_full((), offset.numel())),
         }
     if "classes" in network.learning:

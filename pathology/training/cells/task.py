@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -150,15 +151,10 @@ class CellTask:
         given, network = self._config.network, bundle.network
         if not isinstance(network, CellNet):
             raise ConfigError(f"start: {bundle.manifest.title} is not a cell network")
-        own = bundle.manifest.network.args
-        if given and given != own:
-            raise ConfigError(
-                f"network: {given}, but {bundle.manifest.title}, to start from, has {own}",
-                fix="Leave network out, or train without start.",
-            )
-        self._network_args = dict(own)
-        network.learn(frozenset(start.learn))
-        return network
+        self._network_args = bundle.manifest.network.args | given
+        grown = _grow(network, self._network_args, bundle.manifest.title)
+        grown.learn(frozenset(start.learn))
+        return grown
 
     def _mix(self) -> Mixture:
         """Open and check all sources, once."""
@@ -320,3 +316,23 @@ def _golden(manifest: ModelManifest, size_px: int) -> GoldenInput:
 def _render_one(job: tuple[SyntheticFields, int]) -> None:
     source, index = job
     source.sample(index)
+
+
+def _grow(network: CellNet, args: dict[str, Any], title: str) -> CellNet:
+    """Return a network of other arguments with the weights of one that is part of it.
+
+    Raises
+    ------
+    ConfigError
+        If the arguments do not fit, or the weights do not find their place.
+    """
+    try:
+        grown = CellNet(**args)
+        # New parts keep their first weights; all of the old ones must find their place.
+        grown.load_state_dict(grown.state_dict() | network.state_dict())
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"network: {args} does not take the weights of {title}, to start from",
+            fix="Give only what its network has not (edge_width, redraws), or leave network out.",
+        ) from error
+    return grown

@@ -69,8 +69,9 @@ def test_images_of_a_batch_are_read_apart() -> None:
 def test_the_second_drawing_begins_as_the_first() -> None:
     reader = EdgeReader(24, 40, 8).eval()
     rays = torch.rand(2, 32) * 10 + 2
-    redrawn = reader.redraw(torch.rand(1, 8, 64, 64), places((0, 30, 30), (0, 5, 60)), rays,
-                            torch.zeros(2, 2))  # fmt: skip
+    (redrawn,) = reader.redraw(
+        torch.rand(1, 8, 64, 64), places((0, 30, 30), (0, 5, 60)), rays, torch.zeros(2, 2)
+    )
     assert torch.equal(redrawn, rays)
 
 
@@ -83,8 +84,9 @@ def wild() -> EdgeReader:
 
 
 def redrawn(reader: EdgeReader, rays: torch.Tensor) -> torch.Tensor:
+    edges = torch.rand(1, 8, 64, 64)
     with torch.inference_mode():
-        return reader.redraw(torch.rand(1, 8, 64, 64), places((0, 30, 30)), rays, torch.zeros(1, 2))
+        return reader.redraw(edges, places((0, 30, 30)), rays, torch.zeros(1, 2))[-1]
 
 
 def test_rays_move_no_further_than_is_seen(wild: EdgeReader) -> None:
@@ -108,7 +110,7 @@ def test_a_ray_sees_the_edge_at_its_own_end(ray: int) -> None:
     edges = torch.rand(1, 8, 64, 64, requires_grad=True)
     offset = torch.tensor([[0.4, -0.3]])
     rays = torch.full((1, 32), 9.0)
-    reader.redraw(edges, places((0, 31, 33)), rays, offset)[0, ray].backward()
+    reader.redraw(edges, places((0, 31, 33)), rays, offset)[-1][0, ray].backward()
     assert edges.grad is not None
     rows, columns = edges.grad.abs().sum(dim=(0, 1)).nonzero().T
     angle = 2 * math.pi * ray / 32
@@ -125,8 +127,10 @@ def test_nothing_is_learned_through_the_place_that_is_looked_at() -> None:
     reader = EdgeReader(24, 40, 8).eval()
     torch.nn.init.normal_(reader.move[4].weight)
     rays = torch.full((1, 32), 6.0, requires_grad=True)
-    reader.redraw(torch.rand(1, 8, 64, 64), places((0, 31, 33)), rays, torch.zeros(1, 2)).sum(
-    ).backward()  # fmt: skip
+    (redrawn,) = reader.redraw(
+        torch.rand(1, 8, 64, 64), places((0, 31, 33)), rays, torch.zeros(1, 2)
+    )
+    redrawn.sum().backward()
     assert rays.grad is not None
     assert torch.equal(rays.grad, torch.ones_like(rays))
 
@@ -139,3 +143,23 @@ def test_a_tile_without_cells_is_read() -> None:
         heads = network.describe(maps, none)
     assert heads.rays_um.shape == (0, 32)
     assert heads.class_logits.shape == (0, 6)
+
+
+def test_each_drawing_looks_where_the_one_before_ended() -> None:
+    torch.manual_seed(0)
+    twice = EdgeReader(24, 40, 8, redraws=2).eval()
+    for move in (twice.move, *twice.again):
+        torch.nn.init.normal_(move[4].weight)
+    once = EdgeReader(24, 40, 8).eval()
+    edges, at, offset = torch.rand(1, 8, 64, 64), places((0, 31, 33)), torch.zeros(1, 2)
+    with torch.inference_mode():
+        second, third = twice.redraw(edges, at, torch.full((1, 32), 6.0), offset)
+        once.move.load_state_dict(twice.again[0].state_dict())
+        (expected,) = once.redraw(edges, at, second, offset)
+    assert not torch.equal(second, third)
+    assert torch.equal(third, expected)
+
+
+def test_no_redrawing_is_refused() -> None:
+    with pytest.raises(ValueError, match="redraws is 0"):
+        EdgeReader(24, 40, 8, redraws=0)

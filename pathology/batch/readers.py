@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pathology.assets import models_dir
 from pathology.cells.reader import AnyReader
 from pathology.config import Config
-from pathology.errors import ModelError
-from pathology.inference.bundled import find_model
-from pathology.inference.manifest import WEIGHTS_FILE, read_manifest
-from pathology.provenance import sha256_file
+from pathology.inference.bundled import find_model, read_weights
+from pathology.inference.manifest import read_manifest
 from pathology.tiling import InputSpec
 
 __all__ = ["BundleFactory", "ReaderFactory", "make_factory"]
@@ -84,28 +81,12 @@ class BundleFactory:
             If there is no such model, or its weights were changed.
         """
         directory = find_model(model).absolute()
-        bundled = directory.is_relative_to(models_dir().absolute())
         manifest = read_manifest(directory)
-        path = directory / WEIGHTS_FILE
-        try:
-            digest = sha256_file(path)
-        except OSError as error:
-            raise ModelError(
-                f"{path}: cannot be read ({error.strerror or error})",
-                fix="Reinstall her2-ihc." if bundled else "Copy the model's folder again, whole.",
-            ) from error
-        if digest != manifest.weights_sha256:
-            raise ModelError(
-                f"{path}: the weights have been changed: their SHA-256 is {digest[:12]}…, and the "
-                f"manifest says {manifest.weights_sha256[:12]}…",
-                fix="Restore the file, or reinstall her2-ihc."
-                if bundled
-                else "Restore the file, or write the bundle again with `her2 train`.",
-            )
+        read_weights(directory, manifest)
         return cls(
             directory=directory,
             name=manifest.title,
-            sha256=digest,
+            sha256=manifest.weights_sha256,
             spec=manifest.input.spec,
             kind=manifest.kind,
         )

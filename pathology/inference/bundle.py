@@ -16,7 +16,7 @@ from torch import nn
 
 from pathology.config import Config, load_config
 from pathology.errors import ModelError
-from pathology.inference.bundled import DEFAULT_MODEL, find_model
+from pathology.inference.bundled import DEFAULT_MODEL, find_model, read_weights
 from pathology.inference.devices import resolve_devices
 from pathology.inference.engine import Engine
 from pathology.inference.golden import (
@@ -95,24 +95,14 @@ def load_bundle(name_or_dir: str | Path = DEFAULT_MODEL) -> Bundle:
     """
     directory = find_model(name_or_dir)
     manifest = read_manifest(directory)
-    path = directory / WEIGHTS_FILE
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != manifest.weights_sha256:
-        raise ModelError(
-            f"{path}: the weights have been changed: their SHA-256 is {digest[:12]}…, "
-            f"and {MANIFEST_FILE} says {manifest.weights_sha256[:12]}…",
-            fix="Restore the file, or reinstall her2-ihc.",
-        )
+    content = read_weights(directory, manifest)
     network = _build(manifest)
     try:
         network.load_state_dict(load_tensors(content))
     except (SafetensorError, RuntimeError) as error:
         raise ModelError(
-            f"{path}: the weights do not fit network {manifest.network.name!r}: {error}"
+            f"{directory / WEIGHTS_FILE}: the weights do not fit network "
+            f"{manifest.network.name!r}: {error}"
         ) from error
     _check_fit(directory, manifest, network)
     return Bundle(directory=directory, manifest=manifest, network=network.eval())

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
 from pathology.assets import models_dir
 from pathology.errors import ModelError
-from pathology.inference.manifest import MANIFEST_FILE, AnyManifest, read_manifest
+from pathology.inference.manifest import (
+    MANIFEST_FILE,
+    WEIGHTS_FILE,
+    AnyManifest,
+    read_manifest,
+)
 
-__all__ = ["DEFAULT_MODEL", "find_model", "list_models"]
+__all__ = ["DEFAULT_MODEL", "find_model", "list_models", "read_weights"]
 
 #: The model that is used where none is named.
 DEFAULT_MODEL = "her2-cells"
@@ -66,6 +72,46 @@ def list_models() -> list[AnyManifest]:
     True
     """
     return [read_manifest(path) for _, path in _all_bundled()]
+
+
+def read_weights(directory: Path, manifest: AnyManifest) -> bytes:
+    """Read the weights of a bundle, and check them.
+
+    Parameters
+    ----------
+    directory
+        The bundle's folder.
+    manifest
+        Its manifest, which says what the weights' hash has to be.
+
+    Returns
+    -------
+    bytes
+        The file, whose hash is that of the manifest.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read, or has been changed.
+    """
+    path = directory / WEIGHTS_FILE
+    bundled = directory.absolute().is_relative_to(models_dir().absolute())
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{path}: cannot be read ({error.strerror or error})",
+            fix="Reinstall her2-ihc." if bundled else "Copy the model's folder again, whole.",
+        ) from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != manifest.weights_sha256:
+        own = "write the bundle again with `her2 train`"
+        raise ModelError(
+            f"{path}: the weights have been changed: their SHA-256 is {digest[:12]}…, and "
+            f"{MANIFEST_FILE} says {manifest.weights_sha256[:12]}…",
+            fix=f"Restore the file, or {'reinstall her2-ihc' if bundled else own}.",
+        )
+    return content
 
 
 def _all_bundled() -> list[tuple[str, Path]]:

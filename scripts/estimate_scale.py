@@ -118,7 +118,14 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--from", dest="run", type=Path, metavar="DIR", help="a finished run")
+    source.add_argument(
+        "--from",
+        dest="run",
+        action="append",
+        type=Path,
+        metavar="DIR",
+        help="a finished run; where its shards have folders of their own, once for each",
+    )
     source.add_argument("--speed", type=Path, metavar="FILE", help="kept by `her2 plan --measure`")
     for name in ("slide-s", "mm2-s", "slide-bytes", "mm2-bytes"):
         parser.add_argument(f"--{name}", type=float, help="in place of the measured figure")
@@ -151,7 +158,7 @@ def figures(args: argparse.Namespace) -> tuple[Cost, Cost, list[str]]:
     found: dict[str, float] = {}
     source = "nothing measured"
     if args.run is not None or args.speed is not None:
-        speed = speed_of_run(args.run) if args.run is not None else read_speed(args.speed)
+        speed = speed_of_run(*args.run) if args.run is not None else read_speed(args.speed)
         found = {name: getattr(speed, name) for name in names}
         source = (
             f"{speed.source}: {speed.slides} slides, {speed.tissue_mm2:.1f} mm², {speed.model} "

@@ -77,7 +77,7 @@ class SlideFact:
     near
         Whether that is near; None without a distance.
     seconds
-        That the slide took; None where it was read by an earlier command.
+        That the slide took when it was last read; None where no log of the run has it.
     cells
         Against the true cells, where they are known and the slide has cells.
     """

@@ -75,10 +75,20 @@ class Shard:
             raise UsageError(f"--shard {text!r} is not of the form I/N", fix="For example 1/4.")
         return cls(index=int(index), count=int(count))
 
-    def holds(self, slide_id: str) -> bool:
-        """Tell whether a slide belongs to this part; its name alone decides, not its neighbours."""
+    @classmethod
+    def of(cls, slide_id: str, *, count: int) -> Shard:
+        """Return the part that a slide belongs to; its name alone decides, not its neighbours."""
         digest = hashlib.sha256(slide_id.encode()).digest()
-        return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
+        return cls(index=int.from_bytes(digest[:8], "big") % count + 1, count=count)
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """Index and count."""
+        return self.index, self.count
+
+    def holds(self, slide_id: str) -> bool:
+        """Tell whether a slide belongs to this part."""
+        return self.of(slide_id, count=self.count) == self
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import platform
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import nnls
 
 from pathology.batch.readers import ReaderFactory
+from pathology.batch.run_times import RunTimes, read_run_times
 from pathology.config import Config
-from pathology.errors import OutputError
-from pathology.runs import RunInfo, now, read_run_info, read_slide_timings
+from pathology.runs import now
+from pathology.runs.layout import SLIDES, shard_log
 from pathology.timing import SlideTiming
 
 __all__ = ["Cost", "MachineSpeed", "fit_cost", "measure_speed", "speed_of_run", "total_seconds"]
@@ -150,13 +151,18 @@ def fit_cost(tissue_mm2: Sequence[float], amounts: Sequence[float]) -> Cost | No
     return Cost(per_slide=float(per_slide), per_mm2=float(per_mm2))
 
 
-def speed_of_run(folder: Path, *, warm_up: str = "", source: str = "") -> MachineSpeed:
+def speed_of_run(folder: Path, *others: Path, warm_up: str = "", source: str = "") -> MachineSpeed:
     """Take the costs from a finished run.
+
+    Slides of all its processes are fitted together, so that a run made in shards says what one
+    process on one of its machines takes.
 
     Parameters
     ----------
     folder
-        The run folder: ``run.json`` has the sums, ``log.jsonl`` the single slides.
+        The run folder.
+    *others
+        Further ones, where the parts of a run have folders of their own.
     warm_up
         Id of a slide that paid for what is done once: left out, and its time counts as start.
     source
@@ -165,35 +171,23 @@ def speed_of_run(folder: Path, *, warm_up: str = "", source: str = "") -> Machin
     Raises
     ------
     OutputError
-        If the folder holds no finished run, or one that has timed no slide.
+        If the folder holds no finished run, one that has timed no slide, or one whose parts ran on
+        different kinds of device.
     """
-    key, info = read_run_info(folder)
-    if info is None or info.finished is None:
-        raise OutputError(
-            f"{folder}: no run has finished in it", fix="Name the folder of a finished run."
-        )
-    timings = {
-        name: item
-        for name, item in read_slide_timings(folder).items()
-        if item.tiles and item.tissue_mm2 > 0 and (folder / "slides" / name).is_dir()
-    }
-    if not timings:
-        raise OutputError(
-            f"{folder}: its log has timed no slide with tissue",
-            fix="Name a folder in which `her2 score` of this version has read slides.",
-        )
+    times = read_run_times((folder, *others))
+    timings = times.slides
     steady = {name: item for name, item in timings.items() if name != warm_up} or timings
     seconds, fitted = _seconds(list(steady.values()))
-    written = _written(folder, timings)
+    written = _written(times)
     return MachineSpeed(
-        source=source or f"run in {folder}, {info.finished[:10]}",
-        host=info.host,
-        device=info.device,
-        model=key.model,
+        source=source or times.source,
+        host=times.host,
+        device=times.device,
+        model=times.model,
         slides=len(steady),
         tissue_mm2=sum(item.tissue_mm2 for item in steady.values()),
         fitted=fitted,
-        start_s=_start_seconds(info, timings.get(warm_up), seconds),
+        start_s=times.outside_s + _warm_up_seconds(timings.get(warm_up), seconds),
         slide_s=seconds.per_slide,
         mm2_s=seconds.per_mm2,
         slide_bytes=written.per_slide,
@@ -213,39 +207,41 @@ def _seconds(timings: Sequence[SlideTiming]) -> tuple[Cost, bool]:
     return Cost(per_slide=fixed / len(timings), per_mm2=(wall - fixed) / area), False
 
 
-def _written(folder: Path, timings: Mapping[str, SlideTiming]) -> Cost:
+def _written(times: RunTimes) -> Cost:
     """Return the bytes of slides; tables and logs of the run are shared among all its slides.
 
     Tables grow with the tissue. Pictures do not, once a slide is large enough for one of full size.
     """
+    timings = times.slides
     fixed: dict[str, int] = {}
     grown = 0
-    for slide_id in timings:
-        files = [path for path in (folder / "slides" / slide_id).rglob("*") if path.is_file()]
+    for slide_id, folder in times.homes.items():
+        files = [path for path in (folder / SLIDES / slide_id).rglob("*") if path.is_file()]
         sizes = {path: path.stat().st_size for path in files}
         rows = sum(size for path, size in sizes.items() if path.suffix == ".parquet")
         grown += rows
         fixed[slide_id] = sum(sizes.values()) - rows
-    slides = sum(1 for path in (folder / "slides").iterdir() if path.is_dir())
-    tables = sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / slides
+    shared = sum(_shared_bytes(folder) for folder in times.folders)
+    slides = sum(
+        1 for folder in times.folders for path in (folder / SLIDES).iterdir() if path.is_dir()
+    )
     large = [key for key in fixed if timings[key].tissue_mm2 >= _FULL_PICTURE_MM2] or list(fixed)
     pictures = sum(fixed[key] for key in large) / len(large)
     area = sum(item.tissue_mm2 for item in timings.values())
-    return Cost(per_slide=pictures + tables, per_mm2=grown / area)
+    return Cost(per_slide=pictures + shared / slides, per_mm2=grown / area)
 
 
-def _start_seconds(info: RunInfo, warm_up: SlideTiming | None, seconds: Cost) -> float:
-    """Return what of the run's time is no slide's; runs overlap slides, so never below 0."""
-    content: dict[str, Any] = info.timing or {}
-    walls = content.get("wall_s", 0.0)
-    devices = info.device.count(",") + 1
-    outside = 0.0
-    if isinstance(walls, int | float) and walls > 0:
-        outside = max(0.0, info.seconds.get("total", 0.0) - walls / devices)
+def _shared_bytes(folder: Path) -> int:
+    """Return the bytes of a run's tables and logs."""
+    files = [*folder.iterdir(), *folder.glob(shard_log("*"))]
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def _warm_up_seconds(warm_up: SlideTiming | None, seconds: Cost) -> float:
+    """Return what a slide took beyond what is usual for its tissue; never below 0."""
     if warm_up is None:
-        return outside
-    usual = seconds.of(slides=1, tissue_mm2=warm_up.tissue_mm2)
-    return outside + max(0.0, warm_up.wall_s - usual)
+        return 0.0
+    return max(0.0, warm_up.wall_s - seconds.of(slides=1, tissue_mm2=warm_up.tissue_mm2))
 
 
 def measure_speed(config: Config, factory: ReaderFactory) -> MachineSpeed:

@@ -52,11 +52,12 @@ def plan(
         ),
     ] = False,
     from_run: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--from",
             metavar="DIR",
-            help="Take the speed from a finished run of slides like these.",
+            help="Take the speed from a finished run of slides like these. Where its shards have "
+            "folders of their own, give it once for each.",
             show_default=False,
         ),
     ] = None,
@@ -72,7 +73,7 @@ def plan(
     from pathology.config import load_config
     from pathology.errors import UsageError
 
-    if sum((rate is not None, measure, from_run is not None)) > 1:
+    if sum((rate is not None, measure, bool(from_run))) > 1:
         raise UsageError(
             "--rate, --measure and --from exclude each other", fix="Give one of them, or none."
         )
@@ -95,14 +96,15 @@ def plan(
 
 
 def _known_speed(
-    config: Config, factory: ReaderFactory, measure: bool, from_run: Path | None
+    config: Config, factory: ReaderFactory, measure: bool, from_run: list[Path] | None
 ) -> MachineSpeed | None:
     """Return measured costs, the most particular ones there are; warnings go to stderr."""
     from pathology.batch import machine_speed, speed_store
 
-    if from_run is not None:
-        _note_differences(from_run, config, factory)
-        return machine_speed.speed_of_run(from_run)
+    if from_run:
+        known = machine_speed.speed_of_run(*from_run)
+        _note_differences(from_run[0], config, factory)  # parts of one run share their settings
+        return known
     device = config.runtime.device
     key = speed_store.speed_key(config, model_sha256=factory.sha256, device=device)
     if not measure:

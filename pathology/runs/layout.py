@@ -35,6 +35,7 @@ __all__ = [
     "is_slide_id",
     "make_slide_id",
     "path_text",
+    "shard_log",
     "slide_folder",
     "unique_slide_ids",
 ]
@@ -188,6 +189,17 @@ def slide_folder(root: Path, slide_id: str) -> Path:
     if not is_slide_id(slide_id):
         raise UsageError(f"{slide_id!r} is not a slide id")
     return root / SLIDES / slide_id
+
+
+def shard_log(owner: str) -> str:
+    """Return the name of the log that a process of a split run keeps, below the run folder.
+
+    Examples
+    --------
+    >>> shard_log("host-1-ab")
+    'shards/host-1-ab.log.jsonl'
+    """
+    return f"{SHARDS}/{owner}.{LOG}"
 
 
 def _raw(text: str) -> bytes:

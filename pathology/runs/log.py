@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from pathology.errors import OutputError
-from pathology.runs.layout import LOG
+from pathology.runs.layout import LOG, shard_log
 from pathology.runs.run_info import clean_texts, now
 from pathology.timing import SlideTiming
 
@@ -123,12 +123,12 @@ class RunLog:
 
 
 def read_slide_seconds(folder: Path) -> dict[str, float]:
-    """Read from ``log.jsonl`` how long each slide took when it was last read.
+    """Read from the logs of a run how long each slide took when it was last read.
 
     Parameters
     ----------
     folder
-        The run folder.
+        The run folder; of a run made in shards, the logs of all its parts are read.
 
     Returns
     -------
@@ -137,20 +137,23 @@ def read_slide_seconds(folder: Path) -> dict[str, float]:
         that was cut by a crash), are left out. Empty where there is no log.
     """
     found: dict[str, float] = {}
-    for slide_id, entry in _finished_slides(folder):
+    paths = [folder / LOG, *sorted(folder.glob(shard_log("*")))]
+    lines = [line for path in paths for line in _finished_slides(path)]
+    # Clocks of hosts may differ; a slide then has an older time, but still one of its own.
+    for slide_id, entry in sorted(lines, key=lambda line: str(line[1].get("time", ""))):
         seconds = entry.get("seconds")
         if isinstance(seconds, int | float):
             found[slide_id] = float(seconds)
     return found
 
 
-def read_slide_timings(folder: Path) -> dict[str, SlideTiming]:
-    """Read from ``log.jsonl`` where the time of each slide went when it was last read.
+def read_slide_timings(log: Path) -> dict[str, SlideTiming]:
+    """Read from one log where the time of each slide went when it was last read.
 
     Parameters
     ----------
-    folder
-        The run folder.
+    log
+        The file: ``log.jsonl`` of a run folder, or the log of one of its shards.
 
     Returns
     -------
@@ -159,7 +162,7 @@ def read_slide_timings(folder: Path) -> dict[str, SlideTiming]:
         out. Empty where there is no log.
     """
     found: dict[str, SlideTiming] = {}
-    for slide_id, entry in _finished_slides(folder):
+    for slide_id, entry in _finished_slides(log):
         timing = entry.get("timing")
         try:
             found[slide_id] = SlideTiming.of_content(timing)
@@ -168,9 +171,9 @@ def read_slide_timings(folder: Path) -> dict[str, SlideTiming]:
     return found
 
 
-def _finished_slides(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _finished_slides(log: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return
     for line in lines:

@@ -15,7 +15,7 @@ from pathology.runs.atomic import atomic_write_bytes, disk_errors
 from pathology.runs.claims import Claims
 from pathology.runs.folder import MIN_FREE_BYTES, RunFolder
 from pathology.runs.hidden_names import hide_command
-from pathology.runs.layout import CLAIMS, SHARDS
+from pathology.runs.layout import CLAIMS, SHARDS, shard_log
 from pathology.runs.leases import Lease, ShardRecord, Watch, make_record, read_records
 from pathology.runs.result import SlideResult
 from pathology.runs.run_info import RunKey, now
@@ -77,7 +77,7 @@ class ShardFolder(RunFolder):
     @property
     def log_name(self) -> str:
         """Name of this process's own log, below the run folder."""
-        return f"{SHARDS}/{self._record.owner}.log.jsonl"
+        return shard_log(self._record.owner)
 
     def others(self) -> list[ShardRecord]:
         """Return the records of the other parts that ever worked here."""

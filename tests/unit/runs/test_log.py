@@ -11,6 +11,7 @@ import pytest
 from pathology.config import load_config
 from pathology.errors import OutputError
 from pathology.runs import RunInfo, RunKey, RunLog, now, read_run_info, write_run_info
+from pathology.runs.log import read_slide_seconds
 
 
 def lines(folder: Path) -> list[dict[str, object]]:
@@ -110,3 +111,21 @@ def test_differences_are_named_and_runtime_is_none() -> None:
 def test_no_run_json_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="her2 score"):
         read_run_info(tmp_path)
+
+
+def test_seconds_of_a_split_run_are_in_the_logs_of_its_parts(tmp_path: Path) -> None:
+    def line(slide_id: str, seconds: float | None, minute: int) -> str:
+        entry = {
+            "time": f"2026-01-01T00:{minute:02}:00.000Z",
+            "event": "slide_finished",
+            "slide_id": slide_id,
+            "seconds": seconds,
+        }
+        return json.dumps(entry) + "\n"
+
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "log.jsonl").write_text(line("a", 1.0, 5) + line("b", 2.0, 1) + '{"eve')
+    # The second part saw that another process had read slide a, and timed nothing.
+    (tmp_path / "shards" / "x.log.jsonl").write_text(line("b", 3.0, 3) + line("c", 4.0, 4))
+    (tmp_path / "shards" / "y.log.jsonl").write_text(line("b", 5.0, 2) + line("a", None, 6))
+    assert read_slide_seconds(tmp_path) == {"a": 1.0, "b": 3.0, "c": 4.0}

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
-from pathology.errors import OutputError
-from pathology.runs.lock import RunLock
 from pathology.training.cells.task import CellTask
 from pathology.training.config import TrainingConfig
 from pathology.training.engine.distributed import Ranks, join_ranks
@@ -20,25 +16,17 @@ from pathology.training.engine.journal import Journal, say
 from pathology.training.engine.loop import Loop
 from pathology.training.engine.state import TrainingState, precision_of
 from pathology.training.engine.task import Export, Task
+from pathology.training.folder import (
+    CHECKPOINT_FILE,
+    bundle_folder,
+    check_bundle_folder,
+    hold_folder,
+    is_trained,
+    run_folder,
+)
 from pathology.training.tiles.task import TileTask
 
-__all__ = ["CHECKPOINT_FILE", "prepare_data", "run_folder", "train_bundle"]
-
-CHECKPOINT_FILE = "checkpoint.safetensors"
-
-
-def run_folder(config: TrainingConfig, out: Path) -> Path:
-    """Return the folder of a training: its checkpoint, log and curves.
-
-    Examples
-    --------
-    >>> from pathology.assets import config_path
-    >>> from pathology.training.config import load_training_config
-    >>> config = load_training_config(config_path("training/tiny.yaml"))
-    >>> run_folder(config, Path("trained")).as_posix()
-    'trained/tiny-cells/0.0.1.training'
-    """
-    return out / config.name / f"{config.version}.training"
+__all__ = ["prepare_data", "train_bundle"]
 
 
 def make_task(config: TrainingConfig, cache: Path | None) -> Task:
@@ -135,10 +123,9 @@ def _train(
     ranks.share(config.batch)
     task = make_task(config, cache)
     task.check()
+    check_bundle_folder(config, out)
     folder = run_folder(config, out)
-    with _alone(folder) if ranks.first else nullcontext():
-        if ranks.first:
-            _make_folder(folder, anew=not resume)
+    with hold_folder(folder, anew=not resume) if ranks.first else nullcontext():
         ranks.wait()
         return _run_to_bundle(config, task, ranks, out, until=until)
 
@@ -157,6 +144,11 @@ def _run_to_bundle(
             say("warning: the data has changed since the checkpoint")
             say(f"  until now: {before}")
             say(f"  from here: {state.data}")
+        if state.step >= config.steps and is_trained(config, out):
+            # What may have been written into it since, such as a card with more figures, stays.
+            if ranks.first:
+                say("the model is there; --no-resume trains it anew")
+            return bundle_folder(config, out)
     with Journal(folder if ranks.first else None, step=state.step, shown=ranks.first) as journal:
         loop = Loop(
             config=config,
@@ -171,7 +163,7 @@ def _run_to_bundle(
         if ranks.first:
             say(f"stopped at step {state.step} of {config.steps}; the same command goes on")
         return None
-    bundle = out / config.name / config.version
+    bundle = bundle_folder(config, out)
     if ranks.first:
         bundle = _export(config, task, ranks, state, out)
     ranks.wait()
@@ -198,37 +190,6 @@ def _export(
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other trainings out of a folder: two would write one checkpoint in turns."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_made(folder, error) from error
-    # Beside the folder, which a training that starts anew takes away.
-    lock = RunLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _make_folder(folder: Path, *, anew: bool) -> None:
-    try:
-        if anew and folder.is_dir():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_made(folder, error) from error
-
-
-def _not_made(folder: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{folder}: cannot be made ({error.strerror or error})",
-        fix="Give a folder that may be written as --out.",
-    )
 
 
 def _deadline(max_minutes: float | None) -> float:

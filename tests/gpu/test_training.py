@@ -27,7 +27,8 @@ from pathology.training.engine.journal import LOG_FILE
 from pathology.training.engine.loop import take_step
 from pathology.training.engine.state import TrainingState
 from pathology.training.engine.stream import Steps, make_stream
-from pathology.training.run import CHECKPOINT_FILE, run_folder, train_bundle
+from pathology.training.folder import CHECKPOINT_FILE, run_folder
+from pathology.training.run import train_bundle
 
 pytestmark = pytest.mark.gpu
 

@@ -21,7 +21,8 @@ from pathology.training.evidence.measure import (
     read_field,
     read_rendered_field,
 )
-from pathology.training.run import run_folder, train_bundle
+from pathology.training.folder import run_folder
+from pathology.training.run import train_bundle
 
 #: The machinery in seconds; the network learns nothing.
 BRIEF = (
@@ -145,3 +146,18 @@ def test_the_card_of_the_bundled_model_names_its_weights_and_figures() -> None:
         assert folder.parent.name in card
         for words in ("Research use only", "benchmark", "Known limits", "AUROC"):
             assert words in card
+
+
+def test_a_training_that_is_given_again_keeps_the_bundle_as_it_is(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = load_training_config(config_path("training/tiny.yaml"), BRIEF)
+    card = bundle / "MODEL_CARD.md"
+    first = card.read_text(encoding="utf-8")
+    card.write_text(f"{first}\nOur own evaluation.\n", encoding="utf-8")
+    try:
+        assert train_bundle(config, bundle.parents[1], device="cpu") == bundle
+        assert "--no-resume" in capsys.readouterr().err
+        assert "Our own evaluation." in card.read_text(encoding="utf-8")
+    finally:
+        card.write_text(first, encoding="utf-8")

@@ -20,10 +20,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["Journal", "say"]
+__all__ = ["BOARD_FOLDER", "LOG_FILE", "Journal", "say"]
 
 LOG_FILE = "log.jsonl"
-_BOARD = "tensorboard"
+BOARD_FOLDER = "tensorboard"
 
 
 def say(text: str) -> None:
@@ -51,7 +51,7 @@ class Journal:
 
     def __init__(self, folder: Path | None, *, step: int, shown: bool = False) -> None:
         self._log = None if folder is None else folder / LOG_FILE
-        self._board = None if folder is None else _open_board(folder / _BOARD, step)
+        self._board = None if folder is None else _open_board(folder / BOARD_FOLDER, step)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

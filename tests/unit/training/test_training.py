@@ -14,7 +14,8 @@ from pathology.errors import ConfigError, OutputError
 from pathology.runs.lock import RunLock
 from pathology.training.config import TrainingConfig, load_training_config
 from pathology.training.engine.journal import LOG_FILE, Journal
-from pathology.training.run import CHECKPOINT_FILE, run_folder, train_bundle
+from pathology.training.folder import CHECKPOINT_FILE, run_folder
+from pathology.training.run import train_bundle
 
 
 def write(folder: Path, text: str) -> Path:

@@ -226,7 +226,7 @@ def test_no_torch_is_loaded(run: Path, tmp_path: Path) -> None:
         "tissue.od_min=0.01",
         "stain.check=true",
         "cells.peak_min=0.4",
-        "measurement.ray_tolerance_um=1",
+        "measurement.ray_tolerance_um=1.5",
         "tiling.tile_px=256",
     ],
 )

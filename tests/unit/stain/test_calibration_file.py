@@ -212,7 +212,7 @@ def test_only_the_option_sets_a_calibration(tmp_path: Path) -> None:
     [
         ("measurement.stained_od=0.1", r"measurement\.stained_od"),
         ("measurement.limit_of_blank_od=0.1", r"measurement\.limit_of_blank_od"),
-        ("measurement.ray_tolerance_um=2", "ray_tolerance_um 1.5 there, 2.0 now"),
+        ("measurement.ray_tolerance_um=2", "ray_tolerance_um 1.0 there, 2.0 now"),
         ("stain.dab=[0.27, 0.57, 0.78]", "dab"),
     ],
 )

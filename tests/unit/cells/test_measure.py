@@ -55,7 +55,7 @@ def slow_cell(
         length = math.hypot(x1 - x0, y1 - y0)
         tx, ty = 0.5 * (x1 - x0) / length, 0.5 * (y1 - y0) / length
         best = -math.inf
-        for step in range(-6, 7):
+        for step in range(-4, 5):  # 1 µm: the default tolerance
             r = max(0.0, radii[k] + 0.25 * step)
             x, y = r * math.cos(angle), r * math.sin(angle)
             mean = 0.25 * at(x - tx, y - ty) + 0.5 * at(x, y) + 0.25 * at(x + tx, y + ty)

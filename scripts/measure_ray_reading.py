@@ -165,9 +165,14 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=300, help="fields to learn from")
     parser.add_argument("--fields", type=int, default=40, help="fields of the benchmark")
     parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument(
+        "--tolerance-um", type=float, help="how far from the outline the membrane is looked for"
+    )
     wanted = parser.parse_args()
     torch.set_num_threads(1)
-    config = load_config().measurement
+    tolerance = wanted.tolerance_um
+    changes = [] if tolerance is None else [f"measurement.ray_tolerance_um={tolerance}"]
+    config = load_config(overrides=changes).measurement
     teach, judge = gather(drawn(wanted.train), config, 5), gather(frozen(wanted.fields), config, 6)
     print(f"{len(judge.field):,} tumour cells of {len(np.unique(judge.field))} benchmark fields")
     print("| reading | macro-F1 of patterns | completeness error | membrane OD error |")

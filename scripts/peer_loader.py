@@ -7,7 +7,7 @@ import time
 import numpy as np
 import openslide
 import torch
-from peer_work import Work
+from peer_work import Work, least_logit
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
@@ -17,6 +17,9 @@ from pathology.inference.bundle import load_bundle
 from pathology.nn.cellnet import CellPlaces
 from pathology.stain import StainMatrix
 from pathology.tiling import TileGrid, TileRef
+
+#: Centres lie this near to the middle of the peak's pixel, detail pixels along x and y; as ours.
+MAX_OFFSET_PX = 3
 
 
 class OpenSlideTiles(Dataset):  # type: ignore[type-arg]
@@ -61,6 +64,7 @@ class PlainModel:
         self.unmix = ops.Unmixer(work.finding.white_point, stains, work.device)
         self.heads = load_bundle().network.to(work.device)
         self.net = load_bundle().network.to(work.device, dtype)
+        self.minimum = least_logit(work.config)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.net = self.net.to(memory_format=self.layout)
         if work.device.type == "cuda":
@@ -88,7 +92,7 @@ class PlainModel:
         radius = cells.min_distance_um / 2
         peaks = ops.find_peaks(
             maps.centre[:, 0].float(),
-            minimum=float(np.log(cells.peak_min / (1 - cells.peak_min))),
+            minimum=self.minimum,
             radius_px=(radius / grid.mpp.y, radius / grid.mpp.x), core=(core, core),
         )  # fmt: skip
         image, row, column = peaks.unbind(1)
@@ -103,28 +107,28 @@ class PlainModel:
             maps.float(), CellPlaces(image, row, column, *at)
         )
         um = torch.tensor([grid.mpp.x, grid.mpp.y], device=work.device)
-        middle = (peaks[:, [2, 1]] + 0.5) * 2 + (found.offset_um / um).clamp(-3, 3)
+        middle = (peaks[:, [2, 1]] + 0.5) * 2 + (found.offset_um / um).clamp(
+            -MAX_OFFSET_PX, MAX_OFFSET_PX
+        )
         return peaks.cpu(), middle.cpu()
 
 
 def run_loader(
     work: Work, model: PlainModel, *, batch: int, workers: int
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Return seconds, centres, and the middles of the peaks' pixels, µm."""
+) -> tuple[float, np.ndarray]:
+    """Return seconds, and (n, 2) cells' centres, µm."""
     pinned = work.device.type == "cuda" and batch > 1
     tiles = OpenSlideTiles(work)
     loader = DataLoader(tiles, batch_size=batch, num_workers=workers, pin_memory=pinned)
-    grid, centres, peaks = work.grid, [np.empty((0, 2))], [np.empty((0, 2))]
+    grid, centres = work.grid, [np.empty((0, 2))]
     mpp = np.array([grid.mpp.x, grid.mpp.y])
     begin = time.perf_counter()
     with torch.inference_mode():
         for detail, wide, index in loader:
             places, middle = (part.numpy() for part in model.centres(detail, wide))
             corners = np.array([_corner_um(grid, work.tiles[i]) for i in index.tolist()])
-            corner = corners[places[:, 0]]
-            centres.append(corner + middle * mpp)
-            peaks.append(corner + (places[:, [2, 1]] + 0.5) * 2 * mpp)
-    return time.perf_counter() - begin, np.concatenate(centres), np.concatenate(peaks)
+            centres.append(corners[places[:, 0]] + middle * mpp)
+    return time.perf_counter() - begin, np.concatenate(centres)
 
 
 def _corner_um(grid: TileGrid, tile: TileRef) -> tuple[float, float]:

@@ -19,17 +19,19 @@ from pathlib import Path
 import numpy as np
 import openslide
 import torch
-from peer_loader import PlainModel
-from peer_work import Work
+from peer_loader import MAX_OFFSET_PX, PlainModel
+from peer_work import Work, least_logit
 from PIL import Image
 
 from pathology.geometry import Box0
 from pathology.inference import ops
+from pathology.nn.cellnet import N_RAYS, CellMaps
 from pathology.tiling.grid import BLOCK_PX
 from pathology.wsi import open_slide
 
 #: tiatoolbox gives a network one picture: the context is cut from it, so its halo is the wide one.
 TIA_CORE_PX, TIA_HALO_PX = 512, 256
+TIA_SIDE_PX = TIA_CORE_PX + 2 * TIA_HALO_PX
 _PEER = Path(__file__).with_name("peer_tiatoolbox.py")
 _TIFF = (".tif", ".tiff")
 
@@ -45,8 +47,8 @@ class Segmented:
     mm2
         Area of the patches that it ran the network on. It takes every patch whose input, with the
         halo, touches the mask: the tiles, and a ring of patches around them.
-    peaks
-        (n, 2) middles of the peaks' pixels inside the tiles, µm.
+    centres
+        (n, 2) cells' centres inside the tiles, µm.
     reader
         What it opened the slide with.
     pixels_differ
@@ -58,21 +60,27 @@ class Segmented:
 
     seconds: float
     mm2: float
-    peaks: np.ndarray
+    centres: np.ndarray
     reader: str
     pixels_differ: float
     versions: dict[str, str]
 
 
 class OnePicture(torch.nn.Module):
-    """Our network behind one input, as tiatoolbox wants it: colours in, a map of centres out."""
+    """Our network behind one input, as tiatoolbox wants it: colours in, one map out.
+
+    The map must have the resolution of the input; the network's maps have half of it. So of each
+    2 × 2 pixels the first is the logit of a centre, the next two are its offset along x and along
+    y, µm, and the last is empty: the offsets make the canvas no larger.
+    """
 
     def __init__(self, model: PlainModel) -> None:
         super().__init__()
         self.model, self.net = model, model.net
+        self.to_rays = model.heads.to_rays
 
     def forward(self, rgb: torch.Tensor) -> torch.Tensor:
-        """Return a map of centres of the middle of a picture."""
+        """Return the (B, H, W, 1) map of the middle of (B, H + 512, W + 512, 3) pictures."""
         spec = self.model.work.grid.spec
         cut = TIA_HALO_PX - spec.halo_px
         wide = torch.nn.functional.avg_pool2d(
@@ -83,25 +91,48 @@ class OnePicture(torch.nn.Module):
         context = self.model.unmix(wide.permute(0, 2, 3, 1).to(torch.uint8), amounts=1)
         cast = [v.to(self.model.dtype).contiguous(memory_format=self.model.layout)
                 for v in (detail, context)]  # fmt: skip
-        centre = self.net(*cast).centre.float()
+        maps = self.net(*cast)
+        centre = maps.centre.float()
+        four = torch.cat([centre, self._offsets_um(maps, centre), torch.zeros_like(centre)], dim=1)
         first = spec.halo_px // 2
-        core = centre[:, :, first:-first, first:-first]
-        # Maps must have the resolution of the input; every second pixel is looked at later.
-        twice: torch.Tensor = core.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-        return twice.permute(0, 2, 3, 1)
+        core = four[:, :, first:-first, first:-first]
+        found: torch.Tensor = torch.nn.functional.pixel_shuffle(core, 2)
+        return found.permute(0, 2, 3, 1)
+
+    def _offsets_um(self, maps: CellMaps, centre: torch.Tensor) -> torch.Tensor:
+        """Return (B, 2, H/2, W/2): the offsets of all pixels that are high enough for a peak.
+
+        ``CellNet.describe`` says the same of single cells, but cannot be traced: the number of
+        cells of the example would be kept.
+        """
+        image, row, column = torch.nonzero(centre[:, 0] >= self.model.minimum, as_tuple=True)
+        seen = [
+            level[image, :, row >> scale, column >> scale].float()
+            for scale, level in enumerate(maps.outline)
+        ]
+        shape = self.to_rays(torch.cat(seen, dim=1))  # type: ignore[operator]
+        offsets = torch.zeros_like(centre).repeat(1, 2, 1, 1).permute(0, 2, 3, 1)
+        return offsets.index_put((image, row, column), shape[:, N_RAYS:]).permute(0, 3, 1, 2)
+
+
+def traced(model: PlainModel, batch: int) -> torch.jit.ScriptModule:
+    """Return the network as TorchScript, which tiatoolbox's own torch can run."""
+    side = TIA_SIDE_PX
+    glass = torch.full((batch, side, side, 3), 255, dtype=torch.uint8, device=model.work.device)
+    with torch.inference_mode():
+        found: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
+            OnePicture(model).eval(), glass, check_trace=False
+        )
+    return found
 
 
 def run_tiatoolbox(
     work: Work, model: PlainModel, python: str, *, batch: int, workers: int, own_reader: bool
 ) -> Segmented:
     """Run it; ``own_reader``: a ``.tif`` is given by its own name."""
-    side = TIA_CORE_PX + 2 * TIA_HALO_PX
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+    with tempfile.TemporaryDirectory() as folder:
         files = Path(folder)
-        example = torch.full((batch, side, side, 3), 255, dtype=torch.uint8, device=work.device)
-        picture = OnePicture(model).eval()
-        traced = torch.jit.trace(picture, example, check_trace=False)  # type: ignore[no-untyped-call]
-        torch.jit.save(traced, files / "network.pt")
+        torch.jit.save(traced(model, batch), files / "network.pt")
         _write_mask(work, files / "mask.png")
         path = work.path.resolve()
         if not own_reader and path.suffix.lower() in _TIFF:
@@ -109,19 +140,19 @@ def run_tiatoolbox(
             path.symlink_to(work.path.resolve())
         order = {
             "slide": str(path), "folder": folder, "mpp": work.grid.mpp.x, "core": TIA_CORE_PX,
-            "side": side, "batch": batch, "workers": workers, "device": str(work.device),
+            "side": TIA_SIDE_PX, "batch": batch, "workers": workers, "device": str(work.device),
             "slide_mpp": [work.grid.spacing.x, work.grid.spacing.y],
         }  # fmt: skip
         (files / "order.json").write_text(json.dumps(order))
         # It logs to its stdout; ours holds results only.
         subprocess.run([python, str(_PEER), folder], check=True, stdout=sys.stderr)
         answer = json.loads((files / "answer.json").read_text())
-        canvas = np.load(files / "centre.npy", mmap_mode="r")[::2, ::2]
+        canvas = np.load(files / "canvas.npy", mmap_mode="r")
         seen = np.load(files / "seen.npz")
         return Segmented(
             seconds=answer["seconds"],
             mm2=answer["patches"] * TIA_CORE_PX**2 * work.grid.mpp.area_um2 / 1e6,
-            peaks=peaks_of_canvas(work, np.array(canvas)), reader=answer["reader"],
+            centres=centres_of_canvas(work, canvas), reader=answer["reader"],
             pixels_differ=pixels_differ(work, seen["pixels"], seen["bounds"]),
             versions=answer["versions"],
         )  # fmt: skip
@@ -153,19 +184,25 @@ def _write_mask(work: Work, path: Path) -> None:
     Image.fromarray(mask).save(path)
 
 
-def peaks_of_canvas(work: Work, canvas: np.ndarray) -> np.ndarray:
-    """Return (n, 2) middles of peaks inside the tiles, µm, of a map of the slide at half size."""
+def centres_of_canvas(work: Work, canvas: np.ndarray) -> np.ndarray:
+    """Return (n, 2) cells' centres inside the tiles, µm, of the (H, W) map of a whole slide."""
     cells, mpp = work.config.cells, work.grid.mpp
+    even = np.pad(canvas, [(0, size % 2) for size in canvas.shape])
+    logits = torch.from_numpy(np.ascontiguousarray(even[::2, ::2]))
     radius = cells.min_distance_um / 2
-    whole = (slice(0, canvas.shape[0]), slice(0, canvas.shape[1]))
     found = ops.find_peaks(
-        torch.from_numpy(canvas)[None],
-        minimum=float(np.log(cells.peak_min / (1 - cells.peak_min))),
-        radius_px=(radius / mpp.y, radius / mpp.x), core=whole,
+        logits[None], minimum=least_logit(work.config),
+        radius_px=(radius / mpp.y, radius / mpp.x),
+        core=(slice(0, logits.shape[0]), slice(0, logits.shape[1])),
     ).numpy()  # fmt: skip
-    xy = (found[:, [2, 1]] + 0.5) * 2 * [mpp.x, mpp.y]
+    row, column = found[:, 1], found[:, 2]
+    size_um = np.array([mpp.x, mpp.y])
+    middle_um = (found[:, [2, 1]] + 0.5) * 2 * size_um
+    offset_um = np.stack([even[::2, 1::2][row, column], even[1::2, ::2][row, column]], axis=1)
+    xy = middle_um + np.clip(offset_um, -MAX_OFFSET_PX * size_um, MAX_OFFSET_PX * size_um)
     inside = np.zeros(len(xy), dtype=bool)
+    at = middle_um / [work.grid.spacing.x, work.grid.spacing.y]  # a cell is where its peak is
     for tile in work.tiles:
-        core, at = tile.core, xy / [work.grid.spacing.x, work.grid.spacing.y]
+        core = tile.core
         inside |= ((at >= [core.x, core.y]) & (at < [core.right, core.bottom])).all(axis=1)
     return np.asarray(xy[inside])

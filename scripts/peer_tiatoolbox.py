@@ -73,7 +73,7 @@ def main() -> int:
         wsireader_kwargs={"mpp": tuple(order["slide_mpp"])},
     )
     seconds = time.perf_counter() - begin
-    np.save(folder / "centre.npy", _map_of(found))
+    np.save(folder / "canvas.npy", _map_of(found))
     patches = engine.dataloader.dataset
     _save_some(patches, folder / "seen.npz")
     answer = {

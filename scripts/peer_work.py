@@ -77,6 +77,11 @@ def run_ours(work: Work, engine: Engine) -> tuple[float, np.ndarray]:
     return seconds, np.concatenate([np.stack([t.x_um, t.y_um], axis=1) for t in tables])
 
 
+def least_logit(config: Config) -> float:
+    """Return the lowest logit of a cell's centre."""
+    return float(np.log(config.cells.peak_min / (1 - config.cells.peak_min)))
+
+
 def load_engine(args: argparse.Namespace) -> tuple[Config, Engine]:
     """Return the configuration of our side, and our engine."""
     kind = args.device.partition(":")[0]

@@ -14,10 +14,11 @@ defaults then allow TF32 in float32 convolutions, ours does not. The tuned loade
 
 Ours reads, runs the network, and measures all membranes; the peers stop at the cells' centres. All
 work on the same tiles; tiatoolbox also takes the patches around them, which "mm2" counts, so that
-"ours_is_faster_by" compares rates. Cells are equal when they lie within 0.5 µm of each other.
+"ours_is_faster_by" compares rates. Cells are equal when one of the peer's lies within 0.5 µm of one
+of ours. "pixels_differ" is how far tiatoolbox's pixels are from ours, in grey values of 255.
 
 --native does all of it twice in one run: on the slide, and on a copy whose pixels are as large as
-the model's, which nobody has to resample.
+the model's, which nobody has to resample. Cells that differ there, differ for another reason.
 
 Run it so: python scripts/compare_peers.py slide.tif --precision bf16
            python scripts/compare_peers.py slide.tif --native --tiatoolbox-python tia/bin/python

@@ -19,6 +19,9 @@ from tiatoolbox.models.engine.io_config import IOSegmentorConfig
 from tiatoolbox.models.engine.semantic_segmentor import SemanticSegmentor
 from tiatoolbox.models.models_abc import ModelABC
 
+#: Patches that are handed back, for comparing pixels.
+_SEEN = 5
+
 
 class Network(ModelABC):
     """A network that takes colours and gives one map."""
@@ -70,10 +73,29 @@ def main() -> int:
         wsireader_kwargs={"mpp": tuple(order["slide_mpp"])},
     )
     seconds = time.perf_counter() - begin
-    np.save(folder / "centre.npy", _map_of(found))
-    versions = {name: version(name) for name in ("tiatoolbox", "torch", "openslide-python")}
-    (folder / "answer.json").write_text(json.dumps({"seconds": seconds, "versions": versions}))
+    np.save(folder / "canvas.npy", _map_of(found))
+    patches = engine.dataloader.dataset
+    _save_some(patches, folder / "seen.npz")
+    answer = {
+        "seconds": seconds,
+        "patches": len(patches),
+        "reader": type(patches.reader).__name__,
+        "versions": {name: version(name) for name in ("tiatoolbox", "torch", "openslide-python")},
+    }
+    (folder / "answer.json").write_text(json.dumps(answer))
     return 0
+
+
+def _save_some(patches: torch.utils.data.Dataset, path: Path) -> None:
+    """Save what the network is given for a few patches, from the middle half of their list."""
+    count = len(patches)
+    some = sorted({count * (2 + step) // 8 for step in range(_SEEN)})
+    items = [patches[index] for index in some]
+    np.savez(
+        path,
+        pixels=np.stack([item["image"] for item in items]),
+        bounds=np.stack([item["coords"] for item in items]),
+    )
 
 
 def _map_of(found: dict[Path, Path]) -> np.ndarray:

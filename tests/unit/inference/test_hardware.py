@@ -178,4 +178,6 @@ def test_no_tensor_of_the_host_meets_one_of_the_gpu(monkeypatch: pytest.MonkeyPa
         )
         found = (engine._owners(batch), heads.class_logits, *measured)
     assert {values.device for values in found} == {CUDA}
-    assert {values.dtype for values in heads} == {torch.float32}
+    drawn = (heads.rays_um, *heads.early_rays_um, heads.offset_um, heads.class_logits)
+    assert {values.device for values in drawn} == {CUDA}
+    assert {values.dtype for values in drawn} == {torch.float32}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +33,7 @@ __all__ = [
     "output_errors",
     "remove_temporary",
     "sync_folder",
+    "temporary_of",
 ]
 
 #: Part of every temporary name; no other file of a run folder carries it.
@@ -50,6 +51,17 @@ def is_temporary(name: str) -> bool:
     (True, False)
     """
     return name.startswith(".") and TEMP_MARK in name
+
+
+def temporary_of(path: Path) -> Path:
+    """Return the name beside a file under which this process writes it.
+
+    Examples
+    --------
+    >>> is_temporary(temporary_of(Path("out/cells.parquet")).name)
+    True
+    """
+    return path.with_name(f".{path.name}{TEMP_MARK}{_process_tag()}")
 
 
 def remove_temporary(folder: Path) -> int:
@@ -219,6 +231,9 @@ class AtomicFile:
         False leaves it to the caller to make the file and its name durable before anything says
         that it is there (``after`` of :meth:`commit`): until then a power cut may take it away, or
         leave it empty. No kill does.
+    admit
+        Called with the final and the temporary name, once the content is whole and before it gets
+        its name; where it raises, the file is discarded.
 
     Raises
     ------
@@ -235,10 +250,17 @@ class AtomicFile:
     b'abc'
     """
 
-    def __init__(self, path: Path, *, sync: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        sync: bool = True,
+        admit: Callable[[Path, Path], object] | None = None,
+    ) -> None:
         self.path = path
         self._synced = sync
-        self._temporary = path.with_name(f".{path.name}{TEMP_MARK}{_process_tag()}")
+        self._admit = admit
+        self._temporary = temporary_of(path)
         self._stream: BinaryIO | None = None
         # Exclusive creation does not follow a link that someone left under this name.
         with disk_errors(path):
@@ -282,6 +304,8 @@ class AtomicFile:
             if after:
                 _sync_together([self._temporary, *after])
             with disk_errors(self.path):
+                if self._admit is not None:
+                    self._admit(self.path, self._temporary)
                 self._temporary.replace(self.path)
                 if self._synced:
                     sync_folder(self.path.parent)

@@ -42,7 +42,8 @@ def export(
         typer.Option(
             "--out",
             metavar="DIR2",
-            help="Where to write; default DIR/exports/KIND. Several kinds get a folder each.",
+            help="Where to write; default DIR/exports/KIND. Several kinds get a folder each. "
+            "Earlier exports there are written over, other files never.",
             show_default=False,
         ),
     ] = None,

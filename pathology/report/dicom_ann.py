@@ -29,6 +29,7 @@ from pathology.report.job import ExportJob, ExportSlide
 from pathology.report.palette import CLASS_COLOURS, PATTERN_COLOURS, RGB
 from pathology.runs.cells import read_cell_columns, read_cells, read_schema_names
 from pathology.runs.layout import CELLS
+from pathology.runs.outputs import OutputFolder
 from pathology.scoring import TILE_FLAG
 from pathology.types import AnyArray
 
@@ -39,7 +40,7 @@ __all__ = ["MAX_OUTLINES", "export_dicom_ann", "make_annotations"]
 MAX_OUTLINES: Final = 1_000_000
 
 
-def export_dicom_ann(job: ExportJob, folder: Path) -> list[Path]:
+def export_dicom_ann(job: ExportJob, folder: OutputFolder) -> list[Path]:
     """Write ``<slide_id>.ann.dcm`` for every slide that has cells.
 
     Parameters
@@ -47,7 +48,7 @@ def export_dicom_ann(job: ExportJob, folder: Path) -> list[Path]:
     job
         The slides. Those of a tile classifier have no cells.
     folder
-        Where to write; exists.
+        Where to write.
 
     Returns
     -------

@@ -48,6 +48,7 @@ from pathology.report.facts import Facts
 from pathology.report.job import ExportJob, ExportSlide
 from pathology.report.palette import TIER_LABELS
 from pathology.report.words import flag_words, reason_words
+from pathology.runs.outputs import OutputFolder
 from pathology.runs.result import SlideResult
 from pathology.runs.row import Her2Tier
 
@@ -63,7 +64,7 @@ _STATES: Final = {
 }
 
 
-def export_dicom_sr(job: ExportJob, folder: Path) -> list[Path]:
+def export_dicom_sr(job: ExportJob, folder: OutputFolder) -> list[Path]:
     """Write ``<slide_id>.sr.dcm`` for every slide that was read; failed slides have none.
 
     Parameters
@@ -71,7 +72,7 @@ def export_dicom_sr(job: ExportJob, folder: Path) -> list[Path]:
     job
         The slides.
     folder
-        Where to write; exists.
+        Where to write.
 
     Returns
     -------

@@ -24,6 +24,7 @@ from pathology.report.words import (
     flag_words,
     reason_words,
 )
+from pathology.runs.outputs import OutputFolder
 from pathology.runs.result import SlideResult
 
 __all__ = ["export_fhir", "make_bundle"]
@@ -42,7 +43,7 @@ _TAGS: Final = {
 }
 
 
-def export_fhir(job: ExportJob, folder: Path) -> list[Path]:
+def export_fhir(job: ExportJob, folder: OutputFolder) -> list[Path]:
     """Write ``<slide_id>.fhir.json`` for every slide.
 
     Parameters
@@ -50,7 +51,7 @@ def export_fhir(job: ExportJob, folder: Path) -> list[Path]:
     job
         The slides.
     folder
-        Where to write; exists.
+        Where to write.
 
     Returns
     -------

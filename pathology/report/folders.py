@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pathology.errors import OutputError, UsageError
+from pathology.errors import UsageError
+from pathology.runs.outputs import OutputFolder
 from pathology.runs.result import SlideResult
 
 __all__ = ["EXPORTS", "export_folder", "slide_ids"]
@@ -14,8 +15,8 @@ __all__ = ["EXPORTS", "export_folder", "slide_ids"]
 EXPORTS = "exports"
 
 
-def export_folder(run_dir: Path, out: Path | str | None, kind: str) -> Path:
-    """Make and return the folder for a kind of export.
+def export_folder(run_dir: Path, out: Path | str | None, kind: str) -> OutputFolder:
+    """Return the folder for a kind of export; it is made with the first file.
 
     Parameters
     ----------
@@ -25,21 +26,9 @@ def export_folder(run_dir: Path, out: Path | str | None, kind: str) -> Path:
         The folder asked for; None for ``run_dir/exports/<kind>``.
     kind
         Name of the kind.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be made.
     """
     folder = run_dir / EXPORTS / kind if out is None else Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: the folder cannot be made ({error.strerror or error})",
-            fix="Choose another one, or check its permissions.",
-        ) from error
-    return folder
+    return OutputFolder(folder, command="her2 export")
 
 
 def slide_ids(results: Iterable[SlideResult], wanted: Sequence[str] | None) -> frozenset[str]:

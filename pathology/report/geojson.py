@@ -54,9 +54,10 @@ from pathology.report.job import ExportJob, ExportOptions, ExportSlide, gather_j
 from pathology.report.tile_geojson import tile_features
 from pathology.report.tile_summary import summary_collection
 from pathology.report.words import RESEARCH_USE_ONLY
-from pathology.runs.atomic import AtomicFile, atomic_write_bytes, disk_errors
+from pathology.runs.atomic import disk_errors
 from pathology.runs.cells import read_cell_columns, read_cells, read_schema_names
 from pathology.runs.layout import CELLS, TILES
+from pathology.runs.outputs import OutputFolder
 from pathology.runs.result import SlideResult
 from pathology.runs.tiles import read_tiles
 from pathology.scoring import TILE_FLAG
@@ -118,7 +119,7 @@ def export_geojson(
     return written
 
 
-def write_geojson(job: ExportJob, folder: Path) -> list[Path]:
+def write_geojson(job: ExportJob, folder: OutputFolder) -> list[Path]:
     """Write cells and summary of every slide that has cells, and a script that imports them.
 
     Parameters
@@ -126,7 +127,7 @@ def write_geojson(job: ExportJob, folder: Path) -> list[Path]:
     job
         The slides.
     folder
-        Where to write; exists.
+        Where to write.
 
     Returns
     -------
@@ -138,30 +139,27 @@ def write_geojson(job: ExportJob, folder: Path) -> list[Path]:
         offset = job.offset_px(slide)
         choice = GeoJsonOptions(offset_px=offset)
         for path in _write_cells(job, folder, choice, slide):
-            summary = folder / f"{slide.result.slide_id}.summary.geojson"
             about = _about(slide, choice)
-            atomic_write_bytes(summary, summary_collection(slide, about, offset_px=offset))
-            written += [path, summary]
+            summary = summary_collection(slide, about, offset_px=offset)
+            name = f"{slide.result.slide_id}.summary.geojson"
+            written += [path, folder.write(name, summary)]
         job.step(slide.result.slide_id)
     if written:
-        script = folder / "import_her2.groovy"
-        atomic_write_bytes(script, import_script(job).encode())
-        written.append(script)
+        written.append(folder.write("import_her2.groovy", import_script(job).encode()))
     return written
 
 
 def _write_cells(
-    job: ExportJob, folder: Path, options: GeoJsonOptions, only: ExportSlide | None = None
+    job: ExportJob, folder: OutputFolder, options: GeoJsonOptions, only: ExportSlide | None = None
 ) -> list[Path]:
     written = []
     for slide in job.slides if only is None else (only,):
         cells = slide.tables / CELLS
         if slide.spacing is None or not cells.is_file():
             continue
-        path = folder / f"{slide.result.slide_id}.geojson.gz"
-        with AtomicFile(path) as file, disk_errors(path):
+        with folder.open(f"{slide.result.slide_id}.geojson.gz") as file, disk_errors(file.path):
             _write(file.stream, slide, cells, options)
-        written.append(path)
+        written.append(file.path)
     return written
 
 

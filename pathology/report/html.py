@@ -36,8 +36,8 @@ from pathology.report.words import (
     flag_words,
     reason_words,
 )
-from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.layout import HEATMAP, OVERVIEW
+from pathology.runs.outputs import OutputFolder
 from pathology.runs.result import SlideResult
 
 __all__ = [
@@ -129,7 +129,7 @@ def export_html(
     return write_html(job, export_folder(job.root, out, "html"), fields=fields)
 
 
-def write_html(job: ExportJob, folder: Path, *, fields: bool = True) -> list[Path]:
+def write_html(job: ExportJob, folder: OutputFolder, *, fields: bool = True) -> list[Path]:
     """Write the pages of an export.
 
     Parameters
@@ -138,7 +138,7 @@ def write_html(job: ExportJob, folder: Path, *, fields: bool = True) -> list[Pat
         The slides. Their pictures are drawn again: the stored ones say the name and the run's own
         score.
     folder
-        Where to write; exists.
+        Where to write.
     fields
         As in :func:`export_html`.
 
@@ -155,13 +155,10 @@ def write_html(job: ExportJob, folder: Path, *, fields: bool = True) -> list[Pat
         page = render_slide(
             slide.result, pictures, examples, slide.decision, spread, lack_of_pictures=lack
         )
-        path = folder / f"{slide.result.slide_id}.html"
-        atomic_write_bytes(path, page.encode())
-        written.append(path)
+        written.append(folder.write(f"{slide.result.slide_id}.html", page.encode()))
         job.step(slide.result.slide_id)
-    index = folder / INDEX
-    atomic_write_bytes(index, render_index(job.slides, name=job.run_name).encode())
-    return [*written, index]
+    index = render_index(job.slides, name=job.run_name)
+    return [*written, folder.write(INDEX, index.encode())]
 
 
 def render_slide(

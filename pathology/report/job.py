@@ -14,8 +14,8 @@ from pathology.errors import OutputError, UsageError
 from pathology.geometry import Spacing
 from pathology.report.decision import Decision
 from pathology.report.folders import slide_ids
-from pathology.runs.atomic import atomic_write_bytes
 from pathology.runs.layout import slide_folder
+from pathology.runs.outputs import OutputFolder
 from pathology.runs.pseudonyms import Pseudonyms
 from pathology.runs.result import SlideResult
 from pathology.runs.results import read_results
@@ -117,14 +117,14 @@ class ExportJob:
         return replace(self, step=step)
 
     def write_each(
-        self, folder: Path, ending: str, make: Callable[[ExportSlide], bytes | None]
+        self, folder: OutputFolder, ending: str, make: Callable[[ExportSlide], bytes | None]
     ) -> list[Path]:
         """Write one file for each slide, named after it.
 
         Parameters
         ----------
         folder
-            Where to write; exists.
+            Where to write.
         ending
             Of the files' names, such as ``.pdf``.
         make
@@ -132,6 +132,8 @@ class ExportJob:
 
         Raises
         ------
+        OutputError
+            If another file has the name of one.
         SlideError
             If a file cannot be written.
         """
@@ -139,9 +141,7 @@ class ExportJob:
         for slide in self.slides:
             content = make(slide)
             if content is not None:
-                path = folder / f"{slide.result.slide_id}{ending}"
-                atomic_write_bytes(path, content)
-                written.append(path)
+                written.append(folder.write(f"{slide.result.slide_id}{ending}", content))
             self.step(slide.result.slide_id)
         return written
 

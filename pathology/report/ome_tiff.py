@@ -22,6 +22,7 @@ from pathology.report.heat_grid import HeatGrid, heat_grid
 from pathology.report.job import ExportJob, ExportSlide
 from pathology.report.palette import PATTERN_COLOURS, RGB
 from pathology.report.words import RESEARCH_USE_ONLY
+from pathology.runs.outputs import OutputFolder
 
 __all__ = ["export_ome_tiff", "render_ome_tiff"]
 
@@ -29,7 +30,7 @@ _TILE_PX: Final = 128
 _COLOURS: Final[tuple[RGB, ...]] = ((255, 255, 255), *reversed(PATTERN_COLOURS), (160, 90, 40))
 
 
-def export_ome_tiff(job: ExportJob, folder: Path) -> list[Path]:
+def export_ome_tiff(job: ExportJob, folder: OutputFolder) -> list[Path]:
     """Write ``<slide_id>.ome.tiff`` for every slide that has cells, or classified tiles.
 
     Parameters
@@ -37,7 +38,7 @@ def export_ome_tiff(job: ExportJob, folder: Path) -> list[Path]:
     job
         The slides.
     folder
-        Where to write; exists.
+        Where to write.
 
     Returns
     -------

@@ -59,6 +59,7 @@ from pathology.report.words import (
     RESEARCH_USE_ONLY,
     flag_words,
 )
+from pathology.runs.outputs import OutputFolder
 from pathology.runs.result import SlideResult
 
 __all__ = ["export_pdf", "render_pdf"]
@@ -67,7 +68,7 @@ __all__ = ["export_pdf", "render_pdf"]
 _PICTURE_PX: Final = (1000, 560)
 
 
-def export_pdf(job: ExportJob, folder: Path) -> list[Path]:
+def export_pdf(job: ExportJob, folder: OutputFolder) -> list[Path]:
     """Write ``<slide_id>.pdf`` for every slide, scored or not.
 
     Parameters
@@ -75,7 +76,7 @@ def export_pdf(job: ExportJob, folder: Path) -> list[Path]:
     job
         The slides.
     folder
-        Where to write; exists.
+        Where to write.
 
     Returns
     -------

@@ -22,9 +22,10 @@ from pathology.report.job import ExportJob, ExportSlide, import_extra
 from pathology.report.table_words import describe_column, unit_of
 from pathology.report.words import RESEARCH_USE_ONLY
 from pathology.runs import CASE_COLUMNS, COLUMN_KINDS, RESULT_COLUMNS, CaseRow, summarise_cases
-from pathology.runs.atomic import AtomicFile, atomic_write_bytes, disk_errors
+from pathology.runs.atomic import disk_errors
 from pathology.runs.csvfile import Cell, guard, render_csv
 from pathology.runs.ish_store import read_ish
+from pathology.runs.outputs import OutputFolder
 from pathology.runs.results import row_cells
 from pathology.runs.schema import TABLE_OPTIONS
 
@@ -80,7 +81,7 @@ def sheets_of(job: ExportJob) -> list[Sheet]:
     return [cases, slides, _columns(cases, slides), _provenance(job, cases)]
 
 
-def write_tables(job: ExportJob, folder: Path) -> list[Path]:
+def write_tables(job: ExportJob, folder: OutputFolder) -> list[Path]:
     """Write each table as CSV and as Parquet.
 
     Parameters
@@ -88,7 +89,7 @@ def write_tables(job: ExportJob, folder: Path) -> list[Path]:
     job
         The slides.
     folder
-        Where to write; exists.
+        Where to write.
 
     Returns
     -------
@@ -102,22 +103,21 @@ def write_tables(job: ExportJob, folder: Path) -> list[Path]:
     """
     written = []
     for sheet in sheets_of(job):
-        path = folder / f"{sheet.name}.csv"
-        atomic_write_bytes(path, render_csv(list(sheet.kinds), sheet.rows))
+        content = render_csv(list(sheet.kinds), sheet.rows)
+        written.append(folder.write(f"{sheet.name}.csv", content))
         fields = [
             pa.field(name, _TYPES.get(kind, pa.string())) for name, kind in sheet.kinds.items()
         ]
         table = pa.Table.from_pylist([dict(row) for row in sheet.rows], schema=pa.schema(fields))
-        parquet = folder / f"{sheet.name}.parquet"
-        with AtomicFile(parquet) as file, disk_errors(parquet):
+        with folder.open(f"{sheet.name}.parquet") as file, disk_errors(file.path):
             pq.write_table(table, file.stream, **TABLE_OPTIONS)
-        written += [path, parquet]
+        written.append(file.path)
     for slide in job.slides:
         job.step(slide.result.slide_id)
     return written
 
 
-def write_workbook(job: ExportJob, folder: Path) -> list[Path]:
+def write_workbook(job: ExportJob, folder: OutputFolder) -> list[Path]:
     """Write the tables, and ``cohort.xlsx`` with a sheet for each.
 
     Parameters
@@ -130,11 +130,10 @@ def write_workbook(job: ExportJob, folder: Path) -> list[Path]:
     list of pathlib.Path
         The files, the workbook first.
     """
-    path = folder / "cohort.xlsx"
     stream = io.BytesIO()
     _fill_workbook(stream, sheets_of(job), job)
-    atomic_write_bytes(path, stream.getvalue())
-    return [path, *write_tables(job, folder)]
+    book = folder.write("cohort.xlsx", stream.getvalue())
+    return [book, *write_tables(job, folder)]
 
 
 def _fill_workbook(stream: io.BytesIO, sheets: Sequence[Sheet], job: ExportJob) -> None:

@@ -25,6 +25,7 @@ from pathology.report import Decision, ExportOptions, export  # noqa: E402
 from pathology.report.dicom import score_name  # noqa: E402
 from pathology.report.dicom_ann import make_annotations  # noqa: E402
 from pathology.report.job import gather_job  # noqa: E402
+from pathology.runs.outputs import WRITTEN  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -50,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def files(run: Path, out: Path, kind: str, **choices: Any) -> dict[str, Path]:
     found = export(run, [kind], out, options=ExportOptions(**choices))[kind]
-    assert set(out.iterdir()) == set(found)
+    assert set(out.iterdir()) == {*found, out / WRITTEN}
     return {path.name: path for path in found}
 
 

@@ -13,6 +13,7 @@ from fhir.resources.R4B.bundle import Bundle
 
 from pathology.report import Decision, ExportOptions, export
 from pathology.report.job import gather_job
+from pathology.runs.outputs import WRITTEN
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -33,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def bundles(run: Path, out: Path, **choices: Any) -> dict[str, dict[str, Any]]:
     found = export(run, ["fhir"], out, options=ExportOptions(**choices))["fhir"]
-    assert set(out.iterdir()) == set(found)
+    assert set(out.iterdir()) == {*found, out / WRITTEN}
     return {path.name.split(".")[0]: json.loads(path.read_text()) for path in found}
 
 

@@ -20,6 +20,7 @@ from pathology.report.geojson_cells import MEASUREMENTS
 from pathology.report.job import gather_job
 from pathology.report.tile_summary import SUMMARY_BYTES, summary_collection
 from pathology.runs import Pseudonyms, TileRow, write_tiles
+from pathology.runs.outputs import WRITTEN
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -35,7 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def files(run: Path, out: Path, **choices: Any) -> dict[str, Path]:
     found = export(run, ["geojson"], out, options=ExportOptions(**choices))["geojson"]
-    assert set(out.iterdir()) == set(found)
+    assert set(out.iterdir()) == {*found, out / WRITTEN}
     return {path.name: path for path in found}
 
 

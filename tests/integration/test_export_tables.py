@@ -21,6 +21,7 @@ from pathology.report.heat_grid import heat_grid
 from pathology.report.job import gather_job
 from pathology.runs import CASE_COLUMNS, RESULT_COLUMNS, Pseudonyms, read_cell_columns
 from pathology.runs.csvfile import unguard
+from pathology.runs.outputs import WRITTEN
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -39,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def files(run: Path, out: Path, kind: str, **choices: Any) -> dict[str, Path]:
     found = export(run, [kind], out, options=ExportOptions(**choices))[kind]
-    assert set(out.iterdir()) == set(found)
+    assert set(out.iterdir()) == {*found, out / WRITTEN}
     return {path.name: path for path in found}
 
 

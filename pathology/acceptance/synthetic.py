@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,7 @@ from pathology.acceptance.criteria import Criteria, PlannedSlide
 from pathology.acceptance.expected import ExpectedOutcome
 from pathology.config import Config
 from pathology.errors import OutputError
-from pathology.provenance import sha256_file
-from pathology.runs.atomic import make_folder
+from pathology.runs.outputs import OutputFolder
 from pathology.scoring.counts import PatternCounts
 from pathology.synthesis import SyntheticSlide, render_slide, write_slide
 from pathology.synthesis.scored import true_score
@@ -60,7 +60,8 @@ def make_slides(
     """Render the synthetic slides and write those that are not there yet.
 
     Every slide is rendered anew, so that its truth is never that of an older file; a file that
-    already holds the same bytes is left alone, and its results can be taken again.
+    already holds the same bytes is left alone, and its results can be taken again. Slides of an
+    earlier acceptance are written over, other files never.
 
     Parameters
     ----------
@@ -81,9 +82,10 @@ def make_slides(
     Raises
     ------
     OutputError
-        If a file cannot be written, or the truth of a slide has another score than it was made for.
+        If a file cannot be written, another file has its name, or the truth of a slide has another
+        score than it was made for.
     """
-    make_folder(folder, fix="Name a folder that you may write to.")
+    place = OutputFolder(folder, command="her2 accept")
     truths = []
     for number, planned in enumerate(criteria.synthetic.slides):
         path = folder / f"{planned.name}.tif"
@@ -91,22 +93,9 @@ def make_slides(
             tell(path.name)
         seed = criteria.synthetic.first_seed + number
         slide = render_slide(planned.spec, seed)
-        _write(slide, path)
+        place.put(path.name, partial(write_slide, slide))
         truths.append(_truth(planned, slide, path, seed, config))
     return truths
-
-
-def _write(slide: SyntheticSlide, path: Path) -> None:
-    """Write a slide, unless the file that is there has the same bytes already."""
-    fresh = path.with_name(f".{path.name}")
-    try:
-        write_slide(slide, fresh)
-        if path.is_file() and sha256_file(path) == sha256_file(fresh):
-            fresh.unlink()
-        else:
-            fresh.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def _truth(

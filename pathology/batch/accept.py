@@ -33,7 +33,7 @@ from pathology.batch.run import score_folder
 from pathology.config import Config
 from pathology.errors import PathologyError, UsageError
 from pathology.provenance import versions
-from pathology.report.acceptance import write_acceptance
+from pathology.report.acceptance import check_acceptance, write_acceptance
 from pathology.runs import now, read_run_info
 from pathology.runs.layout import RESULTS_CSV
 from pathology.scoring import load_guideline
@@ -142,6 +142,7 @@ def accept_site(
     factory = make_factory(request.model)
     factory.devices(request.devices[0])  # before minutes of making slides
     _check_against(request)
+    check_acceptance(request.out)
     sets = list(_sets(request, tell))
     evidence = tuple(
         _SetReader(request=request, item=item, factory=factory, watch=watch, tell=tell).read()

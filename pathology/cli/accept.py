@@ -26,7 +26,7 @@ def accept(
             "--out",
             metavar="DIR",
             help="Folder for acceptance.html, acceptance.json, the slides and the runs. What was "
-            "stopped goes on where it was.",
+            "stopped goes on where it was. An earlier page is written over, other files never.",
             show_default=False,
         ),
     ],

@@ -46,7 +46,8 @@ OutOption = Annotated[
     typer.Option(
         "--out",
         metavar="DIR",
-        help="Folder for cohort.html, cohort.json and one CSV per table.",
+        help="Folder for cohort.html, cohort.json and one CSV per table. An earlier study there is "
+        "written over, other files never.",
         show_default=False,
     ),
 ]

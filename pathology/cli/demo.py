@@ -24,7 +24,12 @@ _SEED = 7_100
 def demo(
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="DIR", help="Folder for the slides and their results."),
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for the slides and their results. Slides of an earlier demonstration are "
+            "used again; other files are never written over.",
+        ),
     ] = Path("her2-demo"),
     config_file: ConfigOption = None,
     sets: SetOption = None,
@@ -75,19 +80,18 @@ def demo_slides() -> dict[str, tuple[SlideSpec, int]]:
 
 
 def _write_slides(folder: Path) -> list[Path]:
-    """Write the slides that are not there yet; the same seed gives the same bytes."""
-    from pathology.runs.atomic import make_folder
+    """Write the slides that an earlier demonstration did not leave there."""
+    from functools import partial
+
+    from pathology.runs.outputs import OutputFolder
     from pathology.synthesis import render_slide, write_slide
 
-    make_folder(folder, fix="Name a folder that you may write to.")
-    paths = []
+    place = OutputFolder(folder, command="her2 demo")
     for name, (spec, seed) in demo_slides().items():
-        path = folder / name
-        paths.append(path)
-        if not path.exists():
-            print(f"making {path}", file=sys.stderr, flush=True)
-            write_slide(render_slide(spec, seed), path)
-    return paths
+        if not place.owns(name):
+            print(f"making {folder / name}", file=sys.stderr, flush=True)
+            place.put(name, partial(write_slide, render_slide(spec, seed)))
+    return [folder / name for name in demo_slides()]
 
 
 def _print_truth(results: Sequence[SlideResult]) -> None:

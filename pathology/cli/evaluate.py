@@ -91,7 +91,10 @@ def evaluate(
         int, typer.Option("--replicates", min=100, help="Bootstrap samples of patients.")
     ] = 2000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 20180511,
-    force: Annotated[bool, typer.Option("--force", help="Replace an evaluation in DIR.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace an evaluation in DIR; other files never."),
+    ] = False,
 ) -> None:
     """Compare results with one or many readers: agreement, kappas, intervals, and a page.
 

@@ -17,9 +17,9 @@ from pathology.acceptance import (
     SlideFact,
     Verdict,
 )
-from pathology.errors import OutputError
 from pathology.report.html import page_environment
-from pathology.runs.atomic import atomic_write_bytes, output_errors
+from pathology.runs.atomic import output_errors
+from pathology.runs.outputs import OutputFolder
 from pathology.runs.reference import REFUSALS
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "JSON_NAME",
     "PAGE_NAME",
     "acceptance_json",
+    "check_acceptance",
     "render_acceptance",
     "summary_lines",
     "write_acceptance",
@@ -50,21 +51,33 @@ _OVERALL: Final = {
 }
 
 
+def check_acceptance(out: Path) -> None:
+    """Refuse, before any slide is read, a folder in which other files have the names of these.
+
+    Raises
+    ------
+    OutputError
+        If one is there that no acceptance wrote; names it.
+    """
+    _folder(out).check((JSON_NAME, PAGE_NAME))
+
+
 def write_acceptance(out: Path, accepted: Acceptance) -> None:
     """Write ``acceptance.html`` and ``acceptance.json``; those of before are replaced.
 
     Raises
     ------
     OutputError
-        If the folder cannot be written.
+        If the folder cannot be written, or a file is there that no acceptance wrote.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
+    folder = _folder(out)
     with output_errors():
-        atomic_write_bytes(out / JSON_NAME, acceptance_json(accepted))
-        atomic_write_bytes(out / PAGE_NAME, render_acceptance(accepted).encode())
+        folder.write(JSON_NAME, acceptance_json(accepted))
+        folder.write(PAGE_NAME, render_acceptance(accepted).encode())
+
+
+def _folder(out: Path) -> OutputFolder:
+    return OutputFolder(out, command="her2 accept")
 
 
 def render_acceptance(accepted: Acceptance) -> str:

@@ -13,9 +13,10 @@ from pathology import __version__
 from pathology.cohort import RunScore, Study, StudyOptions, Table, parse_cohort, run_study
 from pathology.report.cohort_page import render_study
 from pathology.report.words import RESEARCH_USE_ONLY
-from pathology.runs.atomic import atomic_write_bytes, make_folder, output_errors
+from pathology.runs.atomic import atomic_write_bytes, output_errors
 from pathology.runs.case_scores import read_case_scores, read_patient_rows
 from pathology.runs.csvfile import render_csv
+from pathology.runs.outputs import OutputFolder
 
 __all__ = ["STUDY_PAGE", "StudyFiles", "study_cohort", "write_table"]
 
@@ -53,7 +54,8 @@ def study_cohort(
     table
         CSV, one row per patient.
     out
-        Folder to write into; made where it is missing. Files of an earlier study are replaced.
+        Folder to write into; made where it is missing. Files of an earlier study are replaced,
+        other files never.
     options
         What to make.
     results
@@ -67,8 +69,11 @@ def study_cohort(
     Raises
     ------
     UsageError
-        If the table is wrong, naming row and column, or the folder cannot be written.
+        If the table is wrong, naming row and column, the folder cannot be written, or a file is in
+        the way that no study wrote.
     """
+    folder = OutputFolder(out, command="her2 cohort")
+    folder.check((STUDY_PAGE, _JSON, _INDEX))  # before minutes of resampling
     given = read_patient_rows(table)
     rows = [(row.row, row.cells) for row in given.rows]
     markers = (options.cutoff.marker,) if options.cutoff else ()
@@ -82,7 +87,7 @@ def study_cohort(
         }
     cohort = parse_cohort(given.file, given.columns, rows, biomarkers=markers, run=run)
     study = run_study(cohort, options)
-    return _write(study, table, out, options)
+    return _write(study, table, folder, options)
 
 
 def write_table(path: Path, table: Table) -> None:
@@ -93,29 +98,26 @@ def write_table(path: Path, table: Table) -> None:
     OutputError
         If the disk is full or the file cannot be written.
     """
-    _put(path, render_csv([column.name for column in table.columns], table.records()))
+    with output_errors():
+        atomic_write_bytes(path, _csv(table))
 
 
-def _write(study: Study, table: Path, out: Path, options: StudyOptions) -> StudyFiles:
-    make_folder(out, fix="Name another folder.")
-    page = out / STUDY_PAGE
-    paths = [page, out / _JSON, out / _INDEX]
+def _write(study: Study, table: Path, folder: OutputFolder, options: StudyOptions) -> StudyFiles:
     tables = (*study.tables, *study.data)
-    for found in tables:
-        path = out / f"{found.name}.csv"
-        write_table(path, found)
-        paths.append(path)
-    _put(out / _INDEX, _index(tables))
-    _put(out / _JSON, orjson.dumps(_as_json(study, options), option=orjson.OPT_INDENT_2))
+    files = {f"{found.name}.csv": _csv(found) for found in tables}
+    files[_INDEX] = _index(tables)
+    files[_JSON] = orjson.dumps(_as_json(study, options), option=orjson.OPT_INDENT_2)
     # The page last: where it stands, all it refers to stands as well.
     html = render_study(study, name=table.name, settings=_settings(options))
-    _put(page, html.encode())
-    return StudyFiles(study=study, page=page, paths=tuple(paths))
-
-
-def _put(path: Path, content: bytes) -> None:
+    files[STUDY_PAGE] = html.encode()
+    folder.check(files)
     with output_errors():
-        atomic_write_bytes(path, content)
+        paths = [folder.write(name, content) for name, content in files.items()]
+    return StudyFiles(study=study, page=paths[-1], paths=(paths[-1], *paths[:-1]))
+
+
+def _csv(table: Table) -> bytes:
+    return render_csv([column.name for column in table.columns], table.records())
 
 
 def _index(tables: Sequence[Table]) -> bytes:

@@ -29,9 +29,10 @@ from pathology.report.evaluation_tables import (
     named_flows,
     table_rows,
 )
-from pathology.runs.atomic import atomic_write_bytes, output_errors
+from pathology.runs.atomic import output_errors
 from pathology.runs.csvfile import render_csv
 from pathology.runs.layout import RESULTS_CSV
+from pathology.runs.outputs import OutputFolder
 
 __all__ = ["EVALUATION_VERSION", "EvaluationRequest", "evaluate_results"]
 
@@ -80,7 +81,7 @@ def evaluate_results(request: EvaluationRequest, out: Path, *, force: bool = Fal
     out
         Folder for ``evaluation.json``, ``evaluation.html`` and ``tables/*.csv``.
     force
-        Whether an evaluation that is there is replaced.
+        Whether an evaluation that is there is replaced; other files never are.
 
     Returns
     -------
@@ -90,9 +91,11 @@ def evaluate_results(request: EvaluationRequest, out: Path, *, force: bool = Fal
     Raises
     ------
     UsageError
-        If an input is wrong, or ``out`` holds an evaluation and ``force`` is not given.
+        If an input is wrong, ``out`` holds an evaluation and ``force`` is not given, or a file is
+        in the way that no evaluation wrote.
     """
-    _check_out(out, force=force)
+    folder = OutputFolder(out, command="her2 evaluate")
+    _check_out(folder, force=force)
     gathered = gather_study(
         request.results,
         request.readers,
@@ -104,22 +107,27 @@ def evaluate_results(request: EvaluationRequest, out: Path, *, force: bool = Fal
     evaluation = evaluate_study(gathered.study, request.options)
     continuous = _numbers(gathered, request.options)
     tables = table_rows(evaluation, gathered, continuous)
-    files = {
-        f"{TABLE_FOLDER}/{name}.csv": render_csv(TABLES[name], rows)
-        for name, rows in tables.items()
-    }
+    files = {_table_file(name): render_csv(TABLES[name], rows) for name, rows in tables.items()}
     files[JSON_NAME] = _json(request, gathered, evaluation, continuous)
     page = render_evaluation(
         gathered, evaluation, continuous, options=request.options, columns=request.continuous
     )
     files[PAGE_NAME] = page.encode()
-    _write(out, files)
+    with output_errors():
+        for name, content in files.items():
+            folder.write(name, content)
     return summary_lines(gathered, evaluation)
 
 
-def _check_out(out: Path, *, force: bool) -> None:
+def _table_file(name: str) -> str:
+    return f"{TABLE_FOLDER}/{name}.csv"
+
+
+def _check_out(folder: OutputFolder, *, force: bool) -> None:
+    out = folder.path
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file", fix="Name a folder with --out.")
+    folder.check((JSON_NAME, PAGE_NAME, *map(_table_file, TABLES)))
     if (out / JSON_NAME).exists() and not force:
         raise OutputError(
             f"{out}: holds an evaluation", fix="Name another folder, or give --force to replace it."
@@ -145,16 +153,6 @@ def _numbers(gathered: Gathered, options: Options) -> ContinuousAgreement | None
         patient=gathered.study.patient,
         bootstrap=options.bootstrap,
     )
-
-
-def _write(out: Path, files: dict[str, bytes]) -> None:
-    try:
-        (out / TABLE_FOLDER).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
-    with output_errors():
-        for name, content in files.items():
-            atomic_write_bytes(out / name, content)
 
 
 def _json(

@@ -139,6 +139,30 @@ def test_an_earlier_run_serves_as_second_device_and_a_changed_one_fails(
     assert 80 < lost["device_cells"]["value"] < 99
 
 
+def test_files_of_others_are_kept_and_own_ones_written_over(
+    passed: tuple[Path, Done], criteria: Path, tmp_path: Path
+) -> None:
+    theirs = b"a year of work"
+    words = ("--criteria", criteria, "--device", "cpu", "--no-repeat")
+    for name in ("acceptance.html", "acceptance.json", "slides/blank.tif"):
+        file = tmp_path / name / name
+        file.parent.mkdir(parents=True)
+        file.write_bytes(theirs)
+        done = accept("--out", tmp_path / name, *words)
+        assert done.returncode == 2, name
+        assert f"{file}: is there already, and `her2 accept` did not write" in done.stderr
+        assert file.read_bytes() == theirs
+        assert not (tmp_path / name / "runs").exists()
+    out = tmp_path / "out"
+    shutil.copytree(passed[0], out, copy_function=shutil.copy2)
+    slide = (out / "slides" / "blank.tif").read_bytes()
+    page = (out / "acceptance.html").read_bytes()
+    done = accept("--out", out, *words, "--seed", "77")
+    assert "pass" in done.stdout, done.stderr
+    assert (out / "slides" / "blank.tif").read_bytes() != slide
+    assert (out / "acceptance.html").read_bytes() != page
+
+
 def test_runs_of_other_settings_are_no_second_device(
     passed: tuple[Path, Done], criteria: Path, tmp_path: Path
 ) -> None:

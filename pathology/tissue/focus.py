@@ -74,7 +74,7 @@ def focus_score(rgb_detail: U8Array, *, pixel_um: float = 0.5) -> float:
     windows = _windows(rgb_detail)
     energy = np.zeros(3)
     for window in windows:
-        energy += _energy(table[window[..., 1]], pixel_um)
+        energy += _energy(table.take(np.ascontiguousarray(window[..., 1])), pixel_um)
     fine, middle, coarse = (energy / len(windows)).tolist()
     if coarse < MIN_COARSE:
         return float("nan")

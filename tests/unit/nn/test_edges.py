@@ -47,9 +47,12 @@ def slow_sample(maps: torch.Tensor, image: int, x: float, y: float) -> list[floa
     st.floats(-3, 12, allow_nan=False),
     st.floats(-3, 10, allow_nan=False),
     st.integers(0, 2**31),
+    st.sampled_from([(6, 9), (6, 1), (1, 9), (1, 1), (2, 2)]),
 )
-def test_points_are_read_as_the_definition_says(image: int, x: float, y: float, seed: int) -> None:
-    maps = torch.rand(2, 3, 6, 9, generator=torch.Generator().manual_seed(seed))
+def test_points_are_read_as_the_definition_says(
+    image: int, x: float, y: float, seed: int, shape: tuple[int, int]
+) -> None:
+    maps = torch.rand(2, 3, *shape, generator=torch.Generator().manual_seed(seed))
     found = sample_bilinear(maps, torch.tensor([image]), torch.tensor([[x]]), torch.tensor([[y]]))
     assert found[0, 0].tolist() == pytest.approx(slow_sample(maps, image, x, y), abs=1e-5)
 
@@ -100,6 +103,37 @@ def test_rays_beyond_the_reach_stay_as_first_drawn(wild: EdgeReader) -> None:
     rays[0, 3] = MAX_REACH_UM + 0.1
     moved = redrawn(wild, rays)
     assert float(moved[0, 3]) == pytest.approx(MAX_REACH_UM + 0.1)
+
+
+def test_half_precision_moves_ends_as_float32_does() -> None:
+    torch.manual_seed(0)
+    reader = EdgeReader(24, 40, 8, redraws=2).eval()
+    for mover in (reader.move, *reader.again):
+        torch.nn.init.normal_(mover[4].weight, std=0.1)
+    edges, rays = torch.randn(1, 8, 96, 96), torch.rand(200, 32) * 6 + 3
+    spots = places(*((0, 20 + k % 50, 20 + k // 4) for k in range(200)))
+    with torch.inference_mode():
+        drawn = [
+            reader.redraw(edges.to(dtype), spots, rays, torch.zeros(200, 2))[-1]
+            for dtype in (torch.float32, torch.bfloat16)
+        ]
+    moved, off = (drawn[0] - rays).abs(), (drawn[1] - drawn[0]).abs()
+    assert drawn[1].dtype == torch.float32
+    assert float(moved.mean()) > 0.2, "the ends hardly move: nothing is tested"
+    assert float(off.quantile(0.99)) < 0.1, "half of the step of stored radii"
+    assert float(off.mean()) < 0.02
+
+
+def test_learning_is_in_float32() -> None:
+    reader = EdgeReader(24, 40, 8).train()
+    torch.nn.init.normal_(reader.move[4].weight)
+    edges = torch.rand(1, 8, 64, 64)
+    rays = torch.full((1, 32), 9.0)
+    half, whole = (
+        reader.redraw(seen, places((0, 31, 33)), rays, torch.zeros(1, 2))[-1]
+        for seen in (edges.bfloat16(), edges.bfloat16().float())
+    )
+    assert torch.equal(half, whole)
 
 
 @pytest.mark.parametrize("ray", [0, 5, 8, 19, 31])

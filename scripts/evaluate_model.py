@@ -39,6 +39,7 @@ from pathology.inference.manifest import CARD_FILE, ModelManifest
 from pathology.synthesis.benchmark import load_benchmark
 from pathology.training.evidence.benchmark import draw_failures, measure_benchmark
 from pathology.training.evidence.bundle import measure_bundle
+from pathology.training.evidence.cameras import measure_cameras
 from pathology.training.evidence.card import render_evidence_card
 from pathology.training.evidence.core_overlays import draw_overlays
 from pathology.training.evidence.real import measure_nuclei, measure_real
@@ -47,7 +48,7 @@ from pathology.training.evidence.slides import measure_slides
 
 #: Sheet of the worst fields, beside the card.
 FAILURES_FILE = "failures.jpg"
-PARTS = ("bundle", "benchmark", "slides", "real", "nuclei", "robustness")
+PARTS = ("bundle", "benchmark", "cameras", "slides", "real", "nuclei", "robustness")
 
 
 def make_model(name: str, threads: int | None = None) -> TileReader:
@@ -82,6 +83,11 @@ def run_benchmark(args: argparse.Namespace) -> dict[str, Any]:
     if args.failures is not None:
         draw_failures(readers["model"], config, found["readers"]["model"]["worst"], args.failures)
     return found
+
+
+def run_cameras(args: argparse.Namespace) -> dict[str, Any]:
+    with progress_of("cameras") as tell:
+        return measure_cameras(readers_of(args), load_benchmark(), limit=args.fields, tell=tell)
 
 
 def run_slides(args: argparse.Namespace) -> dict[str, Any]:
@@ -139,6 +145,7 @@ def real_data() -> Path:
 RUNS = {
     "bundle": run_bundle,
     "benchmark": run_benchmark,
+    "cameras": run_cameras,
     "slides": run_slides,
     "real": run_real,
     "nuclei": run_nuclei,
@@ -216,6 +223,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     what.add_argument("--all", action="store_true", help="everything, with 300 slides")
     what.add_argument("--bundle", action="store_true", help="cost, golden output, ONNX")
     what.add_argument("--benchmark", action="store_true", help="the frozen synthetic benchmark")
+    what.add_argument("--cameras", action="store_true", help="the same, with contrast turned up")
     what.add_argument("--slides", type=int, metavar="N", help="N whole synthetic slides")
     for name in ("real", "nuclei", "robustness"):
         what.add_argument(f"--{name}", action="store_true", help="needs HER2_REAL_DATA")
@@ -237,7 +245,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     args = parser.parse_args(arguments)
     if args.all:
-        args.bundle = args.benchmark = args.real = args.nuclei = args.robustness = True
+        args.bundle = args.benchmark = args.cameras = True
+        args.real = args.nuclei = args.robustness = True
         args.slides = args.slides or 300
     if not args.card and not any(getattr(args, part) for part in PARTS):
         parser.error("nothing to do: give --all, a part, or --card")

@@ -165,8 +165,8 @@ class _Mover(nn.Sequential):
             if isinstance(layer, nn.Conv1d):
                 reach = layer.kernel_size[0] // 2
                 around = functional.pad(seen, (reach, reach), mode="circular") if reach else seen
-                weight, bias = (part.to(seen.dtype) for part in (layer.weight, layer.bias))
-                seen = functional.conv1d(around, weight, bias)
+                bias = None if layer.bias is None else layer.bias.to(seen.dtype)
+                seen = functional.conv1d(around, layer.weight.to(seen.dtype), bias)
             else:
                 seen = layer(seen)
         return seen

@@ -53,6 +53,9 @@ class AugmentConfig(_Part):
     tone, blur, sharpen, noise, jpeg
         Shares of the views with changed brightness and contrast, defocus, sharpening, sensor
         noise, and JPEG compression. All 0: albumentations is not needed.
+    camera
+        Share of the views from a camera whose contrast was turned up until glass, and often pale
+        cytoplasm, is white.
     """
 
     white_sd: Annotated[float, Field(ge=0, le=0.2)] = 0.01
@@ -62,10 +65,11 @@ class AugmentConfig(_Part):
     sharpen: Share = 0.0
     noise: Share = 0.0
     jpeg: Share = 0.0
+    camera: Share = 0.0
 
     @property
     def optical(self) -> bool:
-        """Whether any picture is changed before stains are separated."""
+        """Whether any picture goes through albumentations before stains are separated."""
         return max(self.tone, self.blur, self.sharpen, self.noise, self.jpeg) > 0
 
 

@@ -14,6 +14,7 @@ from pathology.training.config import TrainingConfig
 from pathology.training.evidence.card_tables import (
     FIGURE_NAMES,
     benchmark_section,
+    cameras_section,
     cost_section,
     failures_section,
     log_section,
@@ -152,8 +153,9 @@ def render_evidence_card(
     manifest
         The bundle's manifest.
     evidence
-        What ``scripts/evaluate_model.py`` wrote: any of ``bundle``, ``benchmark``, ``slides``,
-        ``real``, ``nuclei`` and ``robustness``. What was not measured is said to be missing.
+        What ``scripts/evaluate_model.py`` wrote: any of ``bundle``, ``benchmark``, ``cameras``,
+        ``slides``, ``real``, ``nuclei`` and ``robustness``. What was not measured is said to be
+        missing.
     log
         Every evaluation on real slides so far, oldest first.
     picture
@@ -165,6 +167,7 @@ def render_evidence_card(
     made = {
         "Cost and checks": ("bundle", cost_section),
         "Frozen synthetic benchmark": ("benchmark", benchmark_section),
+        "Cameras of high contrast": ("cameras", cameras_section),
         "Whole synthetic slides": ("slides", slides_section),
         "Real slides": ("real", real_section),
         "Nuclei of another stain": ("nuclei", nuclei_section),

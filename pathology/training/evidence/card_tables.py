@@ -10,6 +10,7 @@ __all__ = [
     "FIGURE_NAMES",
     "FigureName",
     "benchmark_section",
+    "cameras_section",
     "cost_section",
     "failures_section",
     "log_section",
@@ -157,6 +158,28 @@ def benchmark_section(benchmark: Mapping[str, Any]) -> str:
         "the figure is about membranes.\n\n" + table(head, rows)
     )
     return text + _conditions(readers, names)
+
+
+def cameras_section(cameras: Mapping[str, Any]) -> str:
+    """Write what is found in the benchmark's fields when a camera's contrast is turned up."""
+    readers, names = cameras["readers"], _present(cameras["readers"])
+    keys = [key for key in FIGURE_NAMES if key in readers[names[0]]["contrasts"][0]]
+    rows = []
+    for name in names:
+        for found in readers[name]["contrasts"]:
+            row = [_READERS[name], f"{found['contrast']:g}"]
+            for key in keys:
+                figure, metric = FIGURE_NAMES[key], found[key]
+                low, high = figure.show(metric["low"]), figure.show(metric["high"])
+                row.append(f"{figure.show(metric['value'])} ({low} to {high}, n {metric['n']:,})")
+            rows.append(row)
+    return (
+        f"The {cameras['fields']} fields of the benchmark, with their contrast turned up around "
+        "middle grey until glass and most of the cytoplasm are white, as microscope cameras do. "
+        "Densities change with it, so only cells and their kinds have a truth. Contrast 1 is the "
+        "picture as it was.\n\n"
+        + table(("", "contrast", *(FIGURE_NAMES[key].label for key in keys)), rows)
+    )
 
 
 def _conditions(readers: Mapping[str, Any], names: Sequence[str]) -> str:

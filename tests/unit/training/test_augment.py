@@ -12,7 +12,7 @@ from pathology.types import U8Array
 
 pytest.importorskip("albumentations")
 WHITE = np.array([230.3, 228.8, 236.1], dtype=np.float32)
-KINDS = ("tone", "blur", "sharpen", "noise", "jpeg")
+KINDS = ("tone", "blur", "sharpen", "noise", "jpeg", "camera")
 
 
 def picture() -> U8Array:
@@ -35,8 +35,9 @@ def test_each_change_follows_its_seed_alone(kind: str) -> None:
     assert first.shape == picture().shape
 
 
-def test_a_share_of_views_is_changed() -> None:
-    settings = AugmentConfig(blur=0.3)
+@pytest.mark.parametrize("kind", ["blur", "camera"])
+def test_a_share_of_views_is_changed(kind: str) -> None:
+    settings = AugmentConfig.model_validate({kind: 0.3})
     plain = picture()
     changed = sum(
         (optical_view(plain, WHITE, settings, seed)[0] != plain).any() for seed in range(200)
@@ -51,10 +52,31 @@ def test_nothing_is_changed_where_nothing_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_white_point_follows_the_tone(seed: int) -> None:
-    rgb, white = optical_view(picture(), WHITE, AugmentConfig(tone=1.0), seed)
+@pytest.mark.parametrize("kind", ["tone", "camera"])
+def test_the_white_point_follows_the_tone(kind: str, seed: int) -> None:
+    settings = AugmentConfig.model_validate({kind: 1.0})
+    rgb, white = optical_view(picture(), WHITE, settings, seed)
     # The picture's border is glass.
     np.testing.assert_allclose(white, rgb[0, 0], atol=1.0)
+
+
+def test_a_camera_whitens_what_is_pale_and_keeps_the_order_of_brightness() -> None:
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    whitened = []
+    for seed in range(40):
+        rgb, white = optical_view(ramp, WHITE, AugmentConfig(camera=1.0), seed)
+        assert (np.diff(rgb[0, :, 0].astype(int)) >= 0).all()
+        assert white.max() <= 255
+        whitened.append(int((rgb[0, :, 0] == 255).sum()))
+    assert min(whitened) < 20, "some cameras hardly change anything"
+    assert max(whitened) > 50, "and some lose the cytoplasm, which is paler than 205"
+
+
+def test_a_camera_needs_no_albumentations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "albumentations", None)
+    check_augmentation(AugmentConfig(camera=1.0))
+    rgb, _ = optical_view(picture(), WHITE, AugmentConfig(camera=1.0), 1)
+    assert (rgb != picture()).any()
 
 
 def test_a_missing_albumentations_is_told_before_the_first_step(

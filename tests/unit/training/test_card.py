@@ -14,6 +14,7 @@ import pytest
 from pathology.errors import UsageError
 from pathology.inference.bundled import find_model
 from pathology.inference.manifest import ModelInput, ModelManifest, NetworkSpec, StainVectors
+from pathology.training.evidence.cameras import FIGURES as CAMERA_FIGURES
 from pathology.training.evidence.card import render_evidence_card
 from pathology.training.evidence.card_tables import FIGURE_NAMES, table
 from pathology.training.evidence.figures import FIGURES
@@ -81,6 +82,18 @@ def evidence() -> dict[str, Any]:
             "fields": 120, "of_fields": 120, "field_px": 512,
             "readers": {"model": reader(0.876), "baseline": reader(0.654)},
         },
+        "cameras": {
+            "fields": 120,
+            "readers": {
+                name: {
+                    "contrasts": [
+                        {"contrast": contrast, **dict.fromkeys(CAMERA_FIGURES, metric(value))}
+                        for contrast in (1.0, 1.6)
+                    ]
+                }
+                for name, value in (("model", 0.789), ("baseline", 0.567))
+            },
+        },
         "slides": {
             "slides": 300, "clear": 200, "near": 110, "min_tumour_cells": 2012, "tiers": {},
             "readers": {
@@ -144,6 +157,7 @@ def test_the_card_holds_every_number_beside_the_baseline(
         "| 11000008 | 1+ (30.0 % stained) | not scorable (0.0 %) | 10.0 |",
         "| cores/a.tif | 0 or 1+ | 2+ | **no** | 4,321 | 12.3 % | 12.3 |",
         "| model | 0.812 | 0.800 | 0.824 | 346 |", "| none | 2+, 81.3 |", "| **2+, 81.3** |",
+        "| model | 1.6 | 0.789 (0.111 to 0.999, n 1,234) |", "| classical | 1 | 0.567 (",
         "1 of 2 stable", "10000007", "0.515", "![Worst fields](failures.jpg)",
         "| 2026-01-02 | tiny/0.0.1 | abababababab | real | 9 of 10 as expected |",
         "abababab", "cdcdcdcd", "not clinical validity",

@@ -83,10 +83,13 @@ class StartConfig(_Part):
     learn
         Parts of a cell network that go on learning (``outlines``: centres and outlines;
         ``classes``: which cells are tumour); the others keep their weights.
+    share
+        Share of the weights to start from in those of the bundle; the rest is what was learned.
     """
 
     model: str
     learn: Annotated[tuple[CellPart, ...], Field(min_length=1)] = ("outlines", "classes")
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class TrainingConfig(_Part):
@@ -164,6 +167,11 @@ class TrainingConfig(_Part):
     def _sources_fit(self) -> TrainingConfig:
         if self.start is not None and self.kind != "cells":
             raise ValueError("start is for kind 'cells'")
+        if self.start is not None and self.start.share > 0:
+            if self.keep != "last":
+                raise ValueError("start.share needs keep: last (the best are measured without it)")
+            if self.network:
+                raise ValueError("start.share needs the network of the bundle; leave network out")
         for source in self.sources:
             of_tiles = source.kind == "patches"
             if source.kind != "synthetic" and of_tiles != (self.kind == "tiles"):

@@ -83,6 +83,41 @@ def test_a_training_starts_from_a_bundle_and_keeps_what_shall_not_learn(
     assert str(bundle.parent) not in (found / "model.yaml").read_text(encoding="utf-8")
 
 
+def test_a_share_of_the_old_weights_stays_in_the_bundle(bundle: Path, tmp_path: Path) -> None:
+    states = {}
+    for share in (0.0, 0.5):
+        settings = (
+            *BRIEF, f"start={{model: {bundle}, learn: [classes], share: {share}}}",
+            "network={}", "keep=last",
+        )  # fmt: skip
+        config = load_training_config(config_path("training/tiny.yaml"), settings)
+        found = train_bundle(config, tmp_path / str(share), device="cpu")
+        assert found is not None
+        assert verify_golden(load_bundle(found)) <= 1e-4
+        states[share] = load_bundle(found).network.state_dict()
+    old, moved = load_bundle(bundle).network.state_dict(), 0
+    for name, new in states[0.0].items():
+        between = states[0.5][name]
+        if not new.is_floating_point() or torch.equal(new, old[name]):
+            assert torch.equal(between, new)
+            continue
+        moved += 1
+        torch.testing.assert_close(between, (new + old[name]) / 2)
+        assert not torch.equal(between, new)
+    assert moved > 10
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"), [("keep=best", "keep: last"), ("network={redraws: 2}", "leave network")]
+)
+def test_a_share_that_cannot_be_kept_is_refused(bundle: Path, setting: str, words: str) -> None:
+    settings = (
+        *BRIEF, f"start={{model: {bundle}, share: 0.5}}", "network={}", "keep=last", setting,
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=words):
+        load_training_config(config_path("training/tiny.yaml"), settings)
+
+
 def test_a_start_of_another_network_is_refused(bundle: Path, tmp_path: Path) -> None:
     settings = (*BRIEF, f"start={{model: {bundle}}}", "network={class_width: 16}")
     config = load_training_config(config_path("training/tiny.yaml"), settings)

@@ -20,6 +20,7 @@ from pathology.inference.engine import Engine
 from pathology.inference.manifest import ModelInput, ModelManifest, NetworkSpec, StainVectors
 from pathology.nn.cellnet import CellNet
 from pathology.synthesis import Field, random_field_spec, render_field
+from pathology.training.cells.blend import blend
 from pathology.training.cells.held_out import annotated_figures
 from pathology.training.cells.losses import FieldTargets, cell_losses, join, make_targets
 from pathology.training.config import TRAINING_SEEDS, TrainingConfig
@@ -253,6 +254,8 @@ class CellTask:
     def export(self, network: nn.Module, out: Path, export: Export) -> Path:
         """Measure the network for the card, and write the bundle."""
         config = self._config
+        if config.start is not None and config.start.share > 0:
+            network = blend(network, load_bundle(config.start.model).network, config.start.share)
         manifest = self._manifest(network, export)
         reader = Engine(network, manifest, load_config(), device="cpu")
         metrics = evaluate_reader(reader, fields=config.holdout_fields, size_px=config.field_px)

@@ -44,6 +44,8 @@ _LIMITS = """## Known limits
   them per mm² reach 1 % of the cells, and the gap policy makes a 0 a 1+, flagged `borderline`.
 - Where the counterstain has failed and nuclei cannot be seen, cells are missed, or taken for
   others.
+- Where a camera's contrast was turned up until cytoplasm is white, tumour cells are taken for
+  stroma, and a field can be refused as without tumour.
 - Growth patterns, artefacts and tissues that the generator does not draw can be taken for tumour,
   or tumour for them.
 - Not tested: frozen sections, decalcified tissue, fluorescence, chromogens other than DAB.

@@ -223,7 +223,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     what.add_argument("--all", action="store_true", help="everything, with 300 slides")
     what.add_argument("--bundle", action="store_true", help="cost, golden output, ONNX")
     what.add_argument("--benchmark", action="store_true", help="the frozen synthetic benchmark")
-    what.add_argument("--cameras", action="store_true", help="the same, with contrast turned up")
+    what.add_argument("--cameras", action="store_true", help="the same, as cameras show it")
     what.add_argument("--slides", type=int, metavar="N", help="N whole synthetic slides")
     for name in ("real", "nuclei", "robustness"):
         what.add_argument(f"--{name}", action="store_true", help="needs HER2_REAL_DATA")

@@ -54,8 +54,8 @@ class AugmentConfig(_Part):
         Shares of the views with changed brightness and contrast, defocus, sharpening, sensor
         noise, and JPEG compression. All 0: albumentations is not needed.
     camera
-        Share of the views from a camera whose contrast was turned up until glass, and often pale
-        cytoplasm, is white.
+        Share of the views from a camera that sets exposure, white balance, saturation and contrast
+        itself, often until glass and pale cytoplasm are white.
     """
 
     white_sd: Annotated[float, Field(ge=0, le=0.2)] = 0.01

@@ -15,8 +15,8 @@ import numpy as np
 from pathology.config import StainConfig
 from pathology.errors import UsageError
 from pathology.stain import StainMatrix, density_table
-from pathology.synthesis.transfer import tone_curve
 from pathology.training.config import AugmentConfig
+from pathology.training.data.camera import random_camera
 from pathology.training.data.samples import CONTEXT_FACTOR, Sample
 from pathology.types import AnyArray, FloatArray, U8Array
 
@@ -24,11 +24,6 @@ __all__ = ["check_augmentation", "network_input", "optical_view", "turned_view"]
 
 #: Rows of bare glass under the picture while its tone is changed: they tell the new white point.
 _GLASS_ROWS = 8
-#: Ranges of a camera's contrast, gamma and brightness (of 255): from hardly changed to a picture
-#: whose cytoplasm is gone, as on microscope cameras with automatic contrast.
-_CAMERA_CONTRAST = (1.1, 1.8)
-_CAMERA_GAMMA = (0.8, 1.25)
-_CAMERA_BRIGHTNESS = (-15.0, 20.0)
 
 
 def turned_view(sample: Sample, rng: np.random.Generator) -> Sample:
@@ -139,7 +134,10 @@ def optical_view(
         Picture and white point after it.
     """
     if settings.camera > 0:
-        rgb, white = _camera_view(rgb, white, settings.camera, np.random.default_rng([seed, 2]))
+        rng = np.random.default_rng([seed, 2])
+        if rng.random() < settings.camera:
+            camera = random_camera(rng)
+            rgb, white = camera.picture(rgb), camera.white(white)
     if not settings.optical:
         return rgb, white
     tone, optics = _pipeline(settings)
@@ -151,20 +149,6 @@ def optical_view(
     # What tone changed on rounded glass, applied to the exact white point.
     white = np.clip(white + (found - glass[0, 0]), 1, 255).astype(np.float32)
     return np.asarray(optics(image=changed[:-_GLASS_ROWS])["image"], dtype=np.uint8), white
-
-
-def _camera_view(
-    rgb: U8Array, white: FloatArray, share: float, rng: np.random.Generator
-) -> tuple[U8Array, FloatArray]:
-    """Turn the contrast up, in a share of the views; what is brighter than 255 is cut off."""
-    if rng.random() >= share:
-        return rgb, white
-    contrast, gamma, brightness = (
-        float(rng.uniform(*span)) for span in (_CAMERA_CONTRAST, _CAMERA_GAMMA, _CAMERA_BRIGHTNESS)
-    )
-    table = tone_curve(np.arange(256.0), gamma, contrast, brightness)
-    glass = np.clip(tone_curve(white, gamma, contrast, brightness), 1, 255)
-    return np.clip(np.rint(table), 0, 255).astype(np.uint8)[rgb], glass.astype(np.float32)
 
 
 def network_input(

@@ -1,4 +1,4 @@
-"""Evidence on cameras whose contrast was turned up: the benchmark's fields, whitened."""
+"""Evidence on cameras that set their light and colours themselves: the benchmark, seen by them."""
 
 from __future__ import annotations
 
@@ -7,44 +7,47 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-import numpy as np
-
 from pathology.cells.reader import TileReader
 from pathology.synthesis import Field, render_field
 from pathology.synthesis.benchmark import BenchmarkConfig, benchmark_fields
-from pathology.synthesis.transfer import tone_curve
+from pathology.training.data.camera import CameraView
 from pathology.training.evidence.figures import FieldReading, measure_model
 from pathology.training.evidence.measure import read_rendered_field
 
-__all__ = ["CONTRASTS", "FIGURES", "camera_field", "measure_cameras"]
+__all__ = ["FIGURES", "VIEWS", "camera_field", "measure_cameras"]
 
-#: From the picture as it is to one in which what lets more than 81 % of the light of the camera's
-#: brightest white pass (all glass, most cytoplasm) is white.
-CONTRASTS = (1.0, 1.3, 1.6)
-#: Which cells there are, and which of them are tumour. Densities change with the contrast, so that
+#: What cameras on microscopes do when nobody stops them. At contrast 1.6 all that lets more than
+#: 81 % of the light pass is white: all glass, most cytoplasm.
+VIEWS = {
+    "as it was": CameraView(),
+    "contrast 1.3": CameraView(contrast=1.3),
+    "contrast 1.6": CameraView(contrast=1.6),
+    "exposed 1.15 times": CameraView(exposure=1.15),
+    "yellow light": CameraView(exposure=1.05, warmth=0.1),
+    "pale colours": CameraView(saturation=0.6),
+}
+#: Which cells there are, and which of them are tumour. Densities change with the camera, so that
 #: figures of membranes have no truth here.
 FIGURES = ("detection_f1", "tumour_auroc", "tumour_share_error")
 
 
-def camera_field(field: Field, contrast: float) -> Field:
-    """Turn the contrast of a picture up around its middle grey; what is brighter than white is cut.
+def camera_field(field: Field, camera: CameraView) -> Field:
+    """Show a rendered field as a camera does.
 
     Parameters
     ----------
     field
         A rendered field.
-    contrast
-        Factor, at least 1.
+    camera
+        What the camera does to light and colours.
 
     Returns
     -------
     Field
         The same cells; another picture and another colour of glass.
     """
-    table = np.clip(np.rint(tone_curve(np.arange(256.0), 1.0, contrast, 0.0)), 0, 255)
-    glass = np.clip(tone_curve(np.asarray(field.white), 1.0, contrast, 0.0), 1, 255)
-    red, green, blue = glass.tolist()
-    return replace(field, rgb=table.astype(np.uint8)[field.rgb], white=(red, green, blue))
+    red, green, blue = camera.white(field.white).tolist()
+    return replace(field, rgb=camera.picture(field.rgb), white=(red, green, blue))
 
 
 def measure_cameras(
@@ -54,7 +57,7 @@ def measure_cameras(
     limit: int | None = None,
     tell: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Read the benchmark at several contrasts with several readers.
+    """Read the benchmark in each of :data:`VIEWS` with several readers.
 
     Parameters
     ----------
@@ -70,21 +73,21 @@ def measure_cameras(
     Returns
     -------
     dict
-        Plain values: the number of fields, and for each reader and contrast the figures of
+        Plain values: the number of fields, and for each reader and view the figures of
         :data:`FIGURES`.
     """
     total = config.fields if limit is None else min(limit, config.fields)
-    read: dict[str, dict[float, list[FieldReading]]] = {
-        name: {contrast: [] for contrast in CONTRASTS} for name in readers
+    read: dict[str, dict[str, list[FieldReading]]] = {
+        name: {view: [] for view in VIEWS} for name in readers
     }
     for done, item in enumerate(islice(benchmark_fields(config), total)):
         if tell is not None:
             tell(done, total)
         field = render_field(item.spec, item.seed)
-        for contrast in CONTRASTS:
-            view = camera_field(field, contrast)
+        for view, camera in VIEWS.items():
+            seen = camera_field(field, camera)
             for name, reader in readers.items():
-                read[name][contrast].append(read_rendered_field(reader, view))
+                read[name][view].append(read_rendered_field(reader, seen))
     if tell is not None:
         tell(total, total)
     return {
@@ -93,10 +96,7 @@ def measure_cameras(
             name: {
                 "name": readers[name].name,
                 "sha256": readers[name].sha256,
-                "contrasts": [
-                    {"contrast": contrast, **_figures(readings)}
-                    for contrast, readings in views.items()
-                ],
+                "views": [{"view": view, **_figures(readings)} for view, readings in views.items()],
             }
             for name, views in read.items()
         },

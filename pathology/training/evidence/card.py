@@ -44,8 +44,9 @@ _LIMITS = """## Known limits
   them per mm² reach 1 % of the cells, and the gap policy makes a 0 a 1+, flagged `borderline`.
 - Where the counterstain has failed and nuclei cannot be seen, cells are missed, or taken for
   others.
-- Where a camera's contrast was turned up until cytoplasm is white, tumour cells are taken for
-  stroma, and a field can be refused as without tumour.
+- Where a camera's contrast or exposure was turned up until cytoplasm is white, or its colours
+  down until nuclei are grey, tumour cells are missed or taken for stroma, and a field can be
+  refused as without tumour.
 - Growth patterns, artefacts and tissues that the generator does not draw can be taken for tumour,
   or tumour for them.
 - Not tested: frozen sections, decalcified tissue, fluorescence, chromogens other than DAB.
@@ -169,7 +170,7 @@ def render_evidence_card(
     made = {
         "Cost and checks": ("bundle", cost_section),
         "Frozen synthetic benchmark": ("benchmark", benchmark_section),
-        "Cameras of high contrast": ("cameras", cameras_section),
+        "Cameras": ("cameras", cameras_section),
         "Whole synthetic slides": ("slides", slides_section),
         "Real slides": ("real", real_section),
         "Nuclei of another stain": ("nuclei", nuclei_section),

@@ -161,24 +161,24 @@ def benchmark_section(benchmark: Mapping[str, Any]) -> str:
 
 
 def cameras_section(cameras: Mapping[str, Any]) -> str:
-    """Write what is found in the benchmark's fields when a camera's contrast is turned up."""
+    """Write what is found in the benchmark's fields as cameras show them."""
     readers, names = cameras["readers"], _present(cameras["readers"])
-    keys = [key for key in FIGURE_NAMES if key in readers[names[0]]["contrasts"][0]]
+    keys = [key for key in FIGURE_NAMES if key in readers[names[0]]["views"][0]]
     rows = []
     for name in names:
-        for found in readers[name]["contrasts"]:
-            row = [_READERS[name], f"{found['contrast']:g}"]
+        for found in readers[name]["views"]:
+            row = [_READERS[name], found["view"]]
             for key in keys:
                 figure, metric = FIGURE_NAMES[key], found[key]
                 low, high = figure.show(metric["low"]), figure.show(metric["high"])
                 row.append(f"{figure.show(metric['value'])} ({low} to {high}, n {metric['n']:,})")
             rows.append(row)
     return (
-        f"The {cameras['fields']} fields of the benchmark, with their contrast turned up around "
-        "middle grey until glass and most of the cytoplasm are white, as microscope cameras do. "
-        "Densities change with it, so only cells and their kinds have a truth. Contrast 1 is the "
-        "picture as it was.\n\n"
-        + table(("", "contrast", *(FIGURE_NAMES[key].label for key in keys)), rows)
+        f"The {cameras['fields']} fields of the benchmark, as cameras show them that set their own "
+        "contrast (around middle grey, until glass and most of the cytoplasm are white), exposure, "
+        "white balance (yellow light: red 1.16, green 1.05, blue 0.95 times) and saturation (pale "
+        "colours: 0.6 times). Densities change with it, so only cells and their kinds have a "
+        "truth.\n\n" + table(("", "camera", *(FIGURE_NAMES[key].label for key in keys)), rows)
     )
 
 

@@ -86,9 +86,9 @@ def evidence() -> dict[str, Any]:
             "fields": 120,
             "readers": {
                 name: {
-                    "contrasts": [
-                        {"contrast": contrast, **dict.fromkeys(CAMERA_FIGURES, metric(value))}
-                        for contrast in (1.0, 1.6)
+                    "views": [
+                        {"view": view, **dict.fromkeys(CAMERA_FIGURES, metric(value))}
+                        for view in ("as it was", "pale colours")
                     ]
                 }
                 for name, value in (("model", 0.789), ("baseline", 0.567))
@@ -157,7 +157,8 @@ def test_the_card_holds_every_number_beside_the_baseline(
         "| 11000008 | 1+ (30.0 % stained) | not scorable (0.0 %) | 10.0 |",
         "| cores/a.tif | 0 or 1+ | 2+ | **no** | 4,321 | 12.3 % | 12.3 |",
         "| model | 0.812 | 0.800 | 0.824 | 346 |", "| none | 2+, 81.3 |", "| **2+, 81.3** |",
-        "| model | 1.6 | 0.789 (0.111 to 0.999, n 1,234) |", "| classical | 1 | 0.567 (",
+        "| model | pale colours | 0.789 (0.111 to 0.999, n 1,234) |",
+        "| classical | as it was | 0.567 (",
         "1 of 2 stable", "10000007", "0.515", "![Worst fields](failures.jpg)",
         "| 2026-01-02 | tiny/0.0.1 | abababababab | real | 9 of 10 as expected |",
         "abababab", "cdcdcdcd", "not clinical validity",

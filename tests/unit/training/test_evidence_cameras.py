@@ -1,4 +1,4 @@
-"""Evidence on cameras: the same cells in whiter pictures, and every reader at every contrast."""
+"""Evidence on cameras: the same cells in other pictures, and every reader in every view."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from pathology.synthesis import Field, render_field
 from pathology.synthesis.benchmark import BenchmarkConfig, benchmark_fields
 from pathology.testing import FakeModel
+from pathology.training.data.camera import CameraView
 from pathology.training.evidence.cameras import (
-    CONTRASTS,
     FIGURES,
+    VIEWS,
     camera_field,
     measure_cameras,
 )
@@ -37,8 +38,8 @@ def field(config: BenchmarkConfig) -> Field:
     return render_field(item.spec, item.seed)
 
 
-def test_contrast_1_is_the_picture_itself(field: Field) -> None:
-    same = camera_field(field, 1.0)
+def test_the_first_view_is_the_picture_itself(field: Field) -> None:
+    same = camera_field(field, next(iter(VIEWS.values())))
     np.testing.assert_array_equal(same.rgb, field.rgb)
     assert same.white == pytest.approx(field.white)
 
@@ -46,7 +47,7 @@ def test_contrast_1_is_the_picture_itself(field: Field) -> None:
 @settings(max_examples=25, deadline=None)
 @given(contrast=st.floats(1.0, 3.0))
 def test_contrast_spreads_around_middle_grey_and_cuts(field: Field, contrast: float) -> None:
-    view = camera_field(field, contrast)
+    view = camera_field(field, CameraView(contrast=contrast))
     before, after = field.rgb.astype(int), view.rgb.astype(int)
     assert (after[before >= 129] >= before[before >= 129]).all()
     assert (after[before <= 127] <= before[before <= 127]).all()
@@ -57,12 +58,12 @@ def test_contrast_spreads_around_middle_grey_and_cuts(field: Field, contrast: fl
     assert view.cells is field.cells
 
 
-def test_the_last_contrast_takes_most_of_the_cytoplasm(field: Field) -> None:
-    assert (camera_field(field, CONTRASTS[-1]).rgb == 255).mean() > 0.2
+def test_the_highest_contrast_takes_most_of_the_cytoplasm(field: Field) -> None:
+    assert (camera_field(field, VIEWS["contrast 1.6"]).rgb == 255).mean() > 0.2
     assert (field.rgb == 255).mean() < 0.02
 
 
-def test_each_reader_is_measured_at_each_contrast(config: BenchmarkConfig) -> None:
+def test_each_reader_is_measured_in_each_view(config: BenchmarkConfig) -> None:
     told: list[tuple[int, int]] = []
     readers = {"model": FakeModel(), "baseline": FakeModel(min_nucleus_um=9.0)}
     found = measure_cameras(
@@ -72,15 +73,15 @@ def test_each_reader_is_measured_at_each_contrast(config: BenchmarkConfig) -> No
     assert told == [(0, 2), (1, 2), (2, 2)]
     assert found["fields"] == 2
     for name, reader in readers.items():
-        views = found["readers"][name]["contrasts"]
+        views = found["readers"][name]["views"]
         assert found["readers"][name]["sha256"] == reader.sha256
-        assert [view["contrast"] for view in views] == list(CONTRASTS)
-        assert all(set(view) == {"contrast", *FIGURES} for view in views)
+        assert [view["view"] for view in views] == list(VIEWS)
+        assert all(set(view) == {"view", *FIGURES} for view in views)
     fields = [render_field(item.spec, item.seed) for item in benchmark_fields(config)][:2]
-    for view in found["readers"]["model"]["contrasts"]:
+    for view in found["readers"]["model"]["views"]:
         own = figures(
             [
-                read_rendered_field(readers["model"], camera_field(field, view["contrast"]))
+                read_rendered_field(readers["model"], camera_field(field, VIEWS[view["view"]]))
                 for field in fields
             ]
         )

@@ -3,6 +3,8 @@
 Each slide is scored once to warm up and then ``--repeat`` times by ``score_slide``, as `her2 score`
 does it; the bare network is timed on the same windows in the same process. Figures of one run can
 be compared with each other; figures of two machines, or of two runs on a shared machine, cannot.
+``--folder N`` scores a folder of N copies of each slide as well, where the next slide is opened
+beside the present one.
 
 Run it so: python scripts/benchmark.py slide.svs --out benchmark
            python scripts/benchmark.py --mm2 1 10 100 --mpp 0.25 --device cuda:0
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +27,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from pathology.batch import SilentObserver, score_folder
 from pathology.cells.reader import AnyReader
 from pathology.config import Config, load_config
 from pathology.errors import PathologyError
@@ -31,6 +35,7 @@ from pathology.inference import Engine
 from pathology.inference.bundle import load_model
 from pathology.pipeline import Progress, score_slide
 from pathology.provenance import versions
+from pathology.runs import SlideResult
 from pathology.tiling import map_ahead
 from pathology.timing import STAGES, SlideTiming
 
@@ -47,6 +52,9 @@ def main() -> int:
     parser.add_argument("--mpp", type=float, default=0.25, help="of synthetic slides (%(default)s)")
     parser.add_argument("--tile-px", type=int, default=256, help="storage tiles (%(default)s)")
     parser.add_argument("--repeat", type=int, default=3, help="(%(default)s)")
+    parser.add_argument(
+        "--folder", type=int, default=0, metavar="N", help="score N copies in one run, too"
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda:N (%(default)s)")
     parser.add_argument("--model", default="her2-cells", help="(%(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
@@ -73,10 +81,10 @@ def measure_all(args: argparse.Namespace) -> dict[str, Any]:
     gpu = torch.cuda.get_device_name(args.device) if args.device.startswith("cuda") else None
     with tempfile.TemporaryDirectory(prefix="her2-benchmark-") as name:
         folder = Path(name)
-        slides = [measure(path, folder, reader, config, args.repeat) for path in args.slides]
+        slides = [measure(path, folder, reader, config, args) for path in args.slides]
         for mm2 in args.mm2:
             path = make(folder, mm2, args)
-            slides.append(measure(path, folder, reader, config, args.repeat))
+            slides.append(measure(path, folder, reader, config, args))
             path.unlink()
     return {
         "machine": {
@@ -105,7 +113,7 @@ def processor() -> str:
 
 
 def measure(
-    path: Path, folder: Path, reader: AnyReader, config: Config, repeat: int
+    path: Path, folder: Path, reader: AnyReader, config: Config, args: argparse.Namespace
 ) -> dict[str, Any]:
     """Score one slide several times; print its line, return everything."""
     images: list[int] = []
@@ -120,17 +128,21 @@ def measure(
     score(path, folder, reader, config)  # warms up, and shows what the network is given
     if hook is not None:
         hook.remove()
-    timings = [score(path, folder, reader, config) for _ in range(repeat)]
+    timings = [score(path, folder, reader, config) for _ in range(args.repeat)]
     ordered = sorted(timings, key=lambda item: item.wall_s)
     best, median = ordered[0], ordered[len(ordered) // 2]
     out = folder / "out" / "slides" / "slide"
     result = json.loads((out / "result.json").read_text())
     written = {item.name: item.stat().st_size for item in sorted(out.iterdir())}
     cells = next((o["rows"] for o in result["outputs"] if o["name"] == _BY_CELL), 0)
+    each_s = folder_s(path, folder, config, args) if args.folder else None
     bare_s = bare_network_s(reader, seen, sum(images))
     print(f"{path.name}: {best.words()}")
     ratio = round(best.wall_s / bare_s, 3) if bare_s else None
     print(f"  times the bare network ({bare_s or 0:.2f} s): {ratio}")
+    each_ratio = round(each_s / bare_s, 3) if each_s and bare_s else None
+    if each_s is not None:
+        print(f"  in a folder: {each_s:.2f} s each, {each_ratio} times the bare network")
     return {
         "slide": path.name, "status": result["status"], "reader": result["reader"],
         "slide_bytes": path.stat().st_size, "cells": cells, "tiles": best.tiles,
@@ -139,7 +151,9 @@ def measure(
             "pictures": sum(v for k, v in written.items() if k not in (_BY_CELL, _BY_TILE)),
         },
         "bare_network_s": round(bare_s, 3) if bare_s else None,
-        "times_bare_network": ratio,
+        "times_bare_network": ratio, "in_folder": args.folder,
+        "in_folder_s": round(each_s, 3) if each_s else None,
+        "in_folder_times_bare_network": each_ratio,
         "min": best.content(), "median": median.content(),
         "runs_s": [round(item.wall_s, 3) for item in timings],
     }  # fmt: skip
@@ -157,6 +171,34 @@ def score(path: Path, folder: Path, reader: AnyReader, config: Config) -> SlideT
         progress=progress,
     )  # fmt: skip
     return found[-1]
+
+
+class Finishes(SilentObserver):
+    """Note when each slide of a run is finished."""
+
+    def __init__(self) -> None:
+        self.at_s: list[float] = []
+
+    def slide_finished(self, result: SlideResult) -> None:
+        """Note the time; a slide that failed has none."""
+        if result.status == "failed":
+            raise ValueError(f"{result.display_path}: {', '.join(result.reasons)}")
+        self.at_s.append(time.perf_counter())
+
+
+def folder_s(path: Path, folder: Path, config: Config, args: argparse.Namespace) -> float:
+    """Return the seconds for each slide of a folder; one more slide goes before and warms up."""
+    slides, finishes = folder / "copies", Finishes()
+    slides.mkdir(exist_ok=True)
+    for index in range(args.folder + 1):
+        (slides / f"{path.stem}-{index}{path.suffix}").symlink_to(path.resolve())
+    score_folder(
+        [slides], folder / "run", config=config, model=args.model, device=args.device,
+        observer=finishes,
+    )  # fmt: skip
+    shutil.rmtree(slides)
+    shutil.rmtree(folder / "run")
+    return (finishes.at_s[-1] - finishes.at_s[0]) / args.folder
 
 
 def bare_network_s(

@@ -90,7 +90,7 @@ FIGURE_NAMES: dict[str, FigureName] = {
         label="Five membrane patterns: accuracy", short="pattern", digits=3
     ),
     "pattern_macro_f1": FigureName(
-        label="Five membrane patterns: macro-F1", short="macro-F1", digits=3, limit="≥ 0.85"
+        label="Five membrane patterns: macro-F1", short="macro-F1", digits=4, limit="≥ 0.85"
     ),
 }  # fmt: skip
 
